@@ -1,0 +1,100 @@
+/**
+ * Every limit of the agent, with its unit in its name.
+ *
+ * A bound that depends on another says so in `assertBounds`, which runs when this file is loaded:
+ * a wrong relation ends the process before the first byte is taken. Tests shrink bounds through the
+ * constructors that take them, never by changing this file.
+ */
+
+export const KIB = 1024;
+export const MIB = 1024 * KIB;
+export const GIB = 1024 * MIB;
+
+/** Largest MQTT Control Packet a listener takes unless the config says less or more. */
+export const maxPacketSizeDefaultBytes = 256 * KIB;
+/** Largest value `maxPacketSize` may be set to: one packet must fit the core's chunk region. */
+export const maxPacketSizeCeilingBytes = 448 * KIB;
+/** Largest CONNECT, and all that may be held of a connection before CONNACK. */
+export const beforeConnectBytes = 64 * KIB;
+/** A connection without a whole CONNECT is closed after this. */
+export const connectWithinMs = 10_000;
+/** A device that does not read what it is owed at the end is not waited for longer. */
+export const closeWithinMs = 5_000;
+/** The core's chunk region (wasm-core/layout.ts asserts the same number). */
+export const chunkRegionBytes = 512 * KIB;
+/** The core's segment region: the largest body of one commit. */
+export const segmentRegionBytes = 896 * KIB;
+/** What envelope, key, headers and batch framing may add to one frame in Kafka. */
+export const kafkaEnvelopeBytes = 64 * KIB;
+/** Kafka's default max.message.bytes less the batch overhead it counts. */
+export const kafkaRecordBatchBytes = 1_000_000;
+
+/** Partial packets of all connections together; beyond it the largest is closed. */
+export const partialPacketsBytes = 16 * MIB;
+/** Commits on their way to the disk at the same time. */
+export const commitsInFlight = 2;
+/** Frames of one connection that wait for an acknowledgement; beyond it reading stops. */
+export const unacknowledgedFrames = 65_535;
+/** Bytes queued towards one socket before we stop reading what would add to them. */
+export const socketBacklogBytes = 1 * MIB;
+export const connectionsMax = 10_000;
+
+/** Segment bytes one lane holds in memory: also bounds duplicates after a kill. */
+export const egressWindowBytes = 4 * MIB;
+export const egressWindowFrames = 32_768;
+/** Records in one Kafka batch of one partition. */
+export const kafkaBatchRecords = 4_096;
+/**
+ * Duplicates one kill can cause in one lane: the window's frames that were confirmed but whose
+ * cursor was not yet committed.
+ */
+export const duplicatesPerKillFrames = egressWindowFrames;
+/** A cursor update waits for the next commit at most this long. */
+export const cursorDelayMs = 100;
+
+export const backoffFirstMs = 250;
+export const backoffCapMs = 30_000;
+export const kafkaConnectTimeoutMs = 5_000;
+export const kafkaRequestTimeoutMs = 15_000;
+export const kafkaTopicsMax = 1_000;
+
+export const bufferDefaultBytes = 1 * GIB;
+export const bufferReserveBytes = 8 * MIB;
+/** Share of buffer.bytes that dead letters may take. */
+export const deadLetterShare = 0.25;
+export const trimSegmentsPerCommit = 64;
+export const checkpointPages = 1_000;
+export const stopWithinDefaultMs = 5_000;
+
+export const routesMax = 512;
+export const limitsMax = 1_024;
+export const limitBuckets = 16_384;
+export const topicNameBytes = 65_535;
+
+/** Worker threads: resourceLimits, MiB. */
+export const threadYoungGenerationMib = 2;
+export const bufferThreadOldGenerationMib = 64;
+export const egressThreadOldGenerationMib = 160;
+
+/** A log line of one kind appears at most this often; the rest is counted in the next line. */
+export const logLineEveryMs = 1_000;
+
+function assertBounds(): void {
+  const chain: [string, number][] = [
+    ['maxPacketSizeDefaultBytes', maxPacketSizeDefaultBytes],
+    ['maxPacketSizeCeilingBytes', maxPacketSizeCeilingBytes],
+    ['chunkRegionBytes', chunkRegionBytes],
+    ['segmentRegionBytes', segmentRegionBytes],
+    ['kafkaRecordBatchBytes less kafkaEnvelopeBytes', kafkaRecordBatchBytes - kafkaEnvelopeBytes],
+  ];
+  for (let i = 1; i < chain.length; i++) {
+    const [lowName, low] = chain[i - 1] as [string, number];
+    const [highName, high] = chain[i] as [string, number];
+    if (low >= high) throw new RangeError(`bounds: ${lowName} (${low}) < ${highName} (${high})`);
+  }
+  if (egressWindowBytes < segmentRegionBytes) {
+    throw new RangeError('bounds: egressWindowBytes holds at least one segment');
+  }
+}
+
+assertBounds();

@@ -1,0 +1,187 @@
+/**
+ * The messages between the main thread, the buffer thread and the egress threads, and the shapes
+ * they carry. Types only: whoever imports this imports no SQLite.
+ *
+ *   main ──append──▶ buffer ──committed──▶ main            (acknowledgements leave)
+ *                    buffer ──committed──▶ egress          (wake)
+ *   egress ──advance─▶ buffer ──advanced─▶ egress          (cursor is on disk)
+ *                    buffer ──cursor────▶ egress           (first position; jumps after skip/evict)
+ */
+import type { MessagePort } from 'node:worker_threads';
+import type { EventName, Fields, OutcomeCounts } from '../events.ts';
+
+export type Delivery = 'at-least-once' | 'at-most-once';
+
+/** `<upstream>/<delivery>`: the name of one cursor on the log. */
+export type LaneName = string;
+
+export interface LaneSpec {
+  readonly lane: LaneName;
+  readonly upstream: string;
+  readonly delivery: Delivery;
+  readonly lag: { readonly bytes: number; readonly ageMs: number; readonly over: 'hold' | 'skip' };
+  readonly from: 'latest' | 'oldest';
+}
+
+/** What a frame's route id stands for: written with the first segment that uses it. */
+export interface RouteDefinition {
+  readonly name: string;
+  /** The Topic Filter; `{1}` … in templates are its wildcard captures. */
+  readonly from: string;
+  readonly gateway: string;
+  readonly targets: readonly RouteTarget[];
+}
+
+export interface RouteTarget {
+  readonly lane: LaneName;
+  readonly topic: string;
+  readonly key: string;
+  readonly envelope: 'cloudevents' | 'none';
+  readonly headers: Readonly<Record<string, string>>;
+  readonly unknownTopic: 'hold' | 'bury';
+}
+
+export interface BufferOptions {
+  readonly path: string;
+  readonly bytes: number;
+  readonly ageMs: number;
+  readonly whenFull: 'hold' | 'dropOldest';
+  readonly reserveBytes: number;
+  readonly deadLetterBytes: number;
+}
+
+/** workerData of the buffer thread. */
+export interface BufferStart {
+  readonly options: BufferOptions;
+  readonly lanes: readonly LaneSpec[];
+  readonly routes: readonly RouteDefinition[];
+}
+
+export type ToBuffer =
+  | {
+      readonly kind: 'append';
+      /** Position in the log, given by the main thread: the only one that appends. */
+      readonly sequence: number;
+      readonly firstFrame: number;
+      readonly frames: number;
+      readonly createdMs: number;
+      readonly livedMs: number;
+      readonly body: ArrayBuffer;
+      /** Frames of this segment per stored route id. */
+      readonly routes: readonly (readonly [routeId: number, frames: number])[];
+    }
+  | { readonly kind: 'egress'; readonly port: MessagePort; readonly lanes: readonly LaneName[] }
+  | { readonly kind: 'meta'; readonly key: string; readonly value: string }
+  | { readonly kind: 'stat'; readonly id: number }
+  | { readonly kind: 'stop' };
+
+export type FromBuffer =
+  | {
+      readonly kind: 'opened';
+      /** 16 hex digits, random, made with each database file. */
+      readonly epoch: string;
+      readonly nextSequence: number;
+      readonly nextFrame: number;
+      readonly livedMs: number;
+      /** Stored ids of BufferStart.routes, in the same order. */
+      readonly routeIds: readonly number[];
+    }
+  | {
+      readonly kind: 'committed';
+      readonly sequence: number;
+      readonly commitSeconds: number;
+      readonly bytes: number;
+    }
+  | { readonly kind: 'gauges'; readonly gauges: BufferGauges }
+  | { readonly kind: 'stat'; readonly id: number; readonly stat: BufferStat }
+  | { readonly kind: 'event'; readonly name: EventName; readonly fields: Fields }
+  | { readonly kind: 'failed'; readonly code: string; readonly message: string }
+  | { readonly kind: 'stopped' };
+
+export interface CursorPosition {
+  readonly segment: number;
+  /** Index of the next frame within that segment. */
+  readonly frame: number;
+}
+
+export interface BuriedFrame {
+  readonly segment: number;
+  readonly frame: number;
+  readonly routeId: number;
+  readonly reason: string;
+  readonly detail: string;
+  /** The frame exactly as the segment holds it. */
+  readonly body: Uint8Array;
+}
+
+export type EgressToBuffer = {
+  readonly kind: 'advance';
+  readonly id: number;
+  readonly lane: LaneName;
+  /** Of the last `cursor` message: an advance from before a jump is ignored. */
+  readonly generation: number;
+  readonly to: CursorPosition;
+  readonly outcomes: OutcomeCounts;
+  readonly buried: readonly BuriedFrame[];
+  /** Segments whose CRC does not hold: set aside. */
+  readonly damaged: readonly number[];
+  /** Commit at once (at-most-once sends only after `advanced`). */
+  readonly now: boolean;
+};
+
+export type BufferToEgress =
+  | {
+      readonly kind: 'cursor';
+      readonly lane: LaneName;
+      readonly generation: number;
+      readonly position: CursorPosition;
+    }
+  | { readonly kind: 'committed'; readonly lastSequence: number }
+  | { readonly kind: 'advanced'; readonly lane: LaneName; readonly id: number };
+
+export interface LaneGauge {
+  readonly lane: LaneName;
+  readonly upstream: string;
+  readonly delivery: Delivery;
+  readonly configured: boolean;
+  readonly appendedFrames: number;
+  readonly outcomes: Readonly<Required<OutcomeCounts>>;
+  readonly backlogFrames: number;
+  readonly backlogBytes: number;
+  /** Lived time since the oldest frame behind the cursor was committed. */
+  readonly backlogAgeMs: number;
+  readonly position: CursorPosition;
+}
+
+export interface BufferGauges {
+  readonly usedBytes: number;
+  readonly limitBytes: number;
+  readonly fileBytes: number;
+  readonly walBytes: number;
+  readonly deadLetters: number;
+  readonly deadLetterBytes: number;
+  readonly segments: number;
+  readonly holding: string | null;
+  readonly lanes: readonly LaneGauge[];
+}
+
+export interface BufferStat extends BufferGauges {
+  readonly epoch: string;
+  readonly layoutVersion: number;
+  readonly firstSequence: number;
+  readonly nextSequence: number;
+  readonly nextFrame: number;
+  readonly damagedSegments: number;
+}
+
+/** One dead letter, as `tidegate dead list` shows it. */
+export interface DeadLetter {
+  readonly id: number;
+  readonly lane: LaneName;
+  readonly reason: string;
+  readonly detail: string;
+  readonly createdMs: number;
+  readonly routeId: number;
+  readonly routeName: string;
+  readonly bytes: number;
+}

@@ -1,0 +1,263 @@
+/**
+ * `tidegate demo`: the promise, shown. Fifty devices publish through a real agent to an upstream;
+ * the way upstream is cut, the agent is killed with SIGKILL (once while the backlog grows, once while
+ * it drains), and a ledger kept outside of the agent shows that what was acknowledged arrived.
+ *
+ *   everything up → uplink cut → agent killed → uplink back, draining → agent killed → devices stop
+ *   → the rest drains → the ledger
+ *
+ * The devices, the upstream and the ledger live in this process, the agent in a child: the ledger
+ * trusts nothing the agent says of itself. Exit 0 only when the ledger holds.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { exitCodes, TidegateError } from '../errors.ts';
+import { AgentChild, freePort } from './demo/child.ts';
+import { Devices, readPayload } from './demo/devices.ts';
+import { Ledger, type LedgerTotals } from './demo/ledger.ts';
+import { kafkaTopic, realUplink, standInUplink, type Uplink } from './demo/uplink.ts';
+import { count, openView, type View } from './demo/view.ts';
+import type { WireRecord } from './demo/wire.ts';
+
+export interface DemoOptions {
+  /** `host:port` of a real Kafka; without it a stand-in in this process takes its place. */
+  readonly kafka?: string;
+  /** Length of the load, in seconds; the drain comes on top. */
+  readonly seconds?: string;
+  readonly json?: boolean;
+  readonly plain?: boolean;
+}
+
+const deviceCount = 50;
+const perDevicePerSecond = 40;
+/** Shapes the drain so that a person sees it; a real config may leave it out. */
+const drainPerSecond = 6_000;
+const secondsDefault = 25;
+const secondsLeast = 10;
+const secondsMost = 3_600;
+const sampleEveryMs = 250;
+const drainWithinMs = 60_000;
+const connectWithinMs = 20_000;
+/** The second kill waits until this much came through, so that it falls into the drain. */
+const drainSeenMessages = 1_000;
+/** Repeats may still arrive when nothing is owed any more. */
+const settleMs = 1_000;
+const share = { steady: 0.2, cut: 0.2, dead: 0.2, afterKill: 0.25 } as const;
+
+interface Stage {
+  readonly seconds: number;
+  readonly ledger: Ledger;
+  readonly devices: Devices;
+  readonly uplink: Uplink;
+  readonly agent: AgentChild;
+  readonly view: View;
+  readonly directory: string;
+  readonly mqttPort: number;
+  uplinkUp: boolean;
+  kills: number;
+  acknowledgedWhileCut: number;
+  backlogPeak: number;
+}
+
+export async function runDemo(options: DemoOptions): Promise<number> {
+  const stage = await setTheStage(options);
+  const interrupted = () => {
+    stage.view.close();
+    void strike(stage, false).then(() => process.exit(exitCodes.tryLater));
+  };
+  process.once('SIGINT', interrupted);
+  let holds = false;
+  try {
+    const meter = startMeter(stage);
+    await play(stage);
+    clearInterval(meter);
+    const totals = stage.ledger.totals();
+    holds = totals.holds && stage.agent.unasked === null;
+    stage.view.end(report(stage, totals));
+    if (options.json === true) process.stdout.write(`${JSON.stringify(summary(stage, totals))}\n`);
+  } finally {
+    process.removeListener('SIGINT', interrupted);
+    stage.view.close();
+    await strike(stage, holds);
+  }
+  return holds ? exitCodes.ok : exitCodes.ourFault;
+}
+
+async function setTheStage(options: DemoOptions): Promise<Stage> {
+  const seconds = Number(options.seconds ?? secondsDefault);
+  if (!(seconds >= secondsLeast && seconds <= secondsMost)) {
+    throw new TidegateError('usage', `--seconds takes ${secondsLeast} to ${secondsMost}`);
+  }
+  const run = Math.random().toString(36).slice(2, 10);
+  const ledger = new Ledger();
+  const onRecord = (record: WireRecord) => {
+    const message = readPayload(record.value, run);
+    if (message !== null) ledger.arrive(message.device, message.number);
+  };
+  const uplink =
+    options.kafka === undefined ? standInUplink(onRecord) : realUplink(options.kafka, onRecord);
+  await uplink.open();
+  const directory = mkdtempSync(join(tmpdir(), 'tidegate-demo-'));
+  const mqttPort = await freePort();
+  const config = join(directory, 'tidegate.yaml');
+  writeFileSync(config, configText(mqttPort, await freePort(), uplink.broker, directory));
+  const rich = process.stdout.isTTY && options.plain !== true;
+  const how = options.json === true ? 'silent' : rich ? 'terminal' : 'plain';
+  const title = `tidegate demo · ${deviceCount} MQTT devices → agent → ${uplink.name}`;
+  return {
+    seconds,
+    ledger,
+    devices: new Devices(ledger, run),
+    uplink,
+    agent: new AgentChild(directory, config, mqttPort),
+    view: openView(how, title),
+    directory,
+    mqttPort,
+    uplinkUp: true,
+    kills: 0,
+    acknowledgedWhileCut: 0,
+    backlogPeak: 0,
+  };
+}
+
+function configText(mqtt: number, http: number, broker: string, directory: string): string {
+  return `gateway: demo-gw
+mqtt:
+  listeners:
+    - bind: 127.0.0.1:${mqtt}
+      broker: embedded
+routes:
+  - name: telemetry
+    from: plant/+/+/telemetry
+    to: { upstream: cloud, topic: ${kafkaTopic}, key: '{device}', delivery: at-least-once }
+upstreams:
+  cloud:
+    kafka: { brokers: ['${broker}'], compression: zstd, acks: all, createTopics: true }
+    drain: { messages: ${drainPerSecond}/s }
+buffer: { path: '${join(directory, 'tidegate.db')}', bytes: 1GiB }
+http: { bind: 127.0.0.1:${http} }
+log: { level: info }
+`;
+}
+
+async function play(stage: Stage): Promise<void> {
+  const { agent, devices, ledger, uplink, view, seconds } = stage;
+  view.phase('the agent starts, the devices connect');
+  agent.start();
+  await agent.ready();
+  devices.connect(stage.mqttPort, deviceCount);
+  await until(stage, connectWithinMs, () => devices.connected === deviceCount);
+  view.phase('everything is up: what is acknowledged arrives');
+  devices.start(perDevicePerSecond);
+  await pause(stage, seconds * share.steady);
+
+  view.phase(`the uplink is cut (${uplink.cutMeans})`);
+  const acknowledgedBefore = ledger.acknowledged;
+  stage.uplinkUp = false;
+  await uplink.cut();
+  await pause(stage, seconds * share.cut);
+  await kill(stage, 'the agent is killed (SIGKILL), its backlog on disk, and started again');
+  await pause(stage, seconds * share.dead);
+  stage.acknowledgedWhileCut = ledger.acknowledged - acknowledgedBefore;
+
+  view.phase(`the uplink is back: the backlog drains (shaped to ${count(drainPerSecond)}/s)`);
+  await uplink.restore();
+  stage.uplinkUp = true;
+  const target = ledger.arrived + drainSeenMessages;
+  await until(stage, drainWithinMs, () => ledger.arrived >= target);
+  await kill(stage, 'the agent is killed again while it drains, and started again');
+  await pause(stage, seconds * share.afterKill);
+
+  view.phase('the devices stop publishing: what is owed drains');
+  devices.stopPublishing();
+  await until(stage, drainWithinMs, () => devices.inFlight === 0 && ledger.owed === 0);
+  await sleep(settleMs);
+}
+
+async function kill(stage: Stage, text: string): Promise<void> {
+  stage.view.phase(text);
+  await stage.agent.end('SIGKILL');
+  stage.kills += 1;
+  stage.agent.start();
+  await stage.agent.ready();
+}
+
+async function pause(stage: Stage, seconds: number): Promise<void> {
+  await until(stage, seconds * 1000, () => false);
+}
+
+/** Waits for `met`, at most `withinMs`; an agent that ends unasked ends the demo. */
+async function until(stage: Stage, withinMs: number, met: () => boolean): Promise<void> {
+  const deadline = performance.now() + withinMs;
+  while (performance.now() < deadline && !met()) {
+    if (stage.agent.unasked !== null) {
+      throw new TidegateError('internal', `the demo's agent ended: ${stage.agent.unasked}`);
+    }
+    await sleep(Math.min(sampleEveryMs / 5, Math.max(1, deadline - performance.now())));
+  }
+}
+
+function startMeter(stage: Stage): NodeJS.Timeout {
+  const { ledger, devices, view } = stage;
+  const began = performance.now();
+  let [at, acknowledged, arrived] = [began, 0, 0];
+  return setInterval(() => {
+    const now = performance.now();
+    const elapsed = Math.max(1, now - at) / 1000;
+    stage.backlogPeak = Math.max(stage.backlogPeak, ledger.owed);
+    view.sample({
+      seconds: (now - began) / 1000,
+      devicesConnected: devices.connected,
+      devices: deviceCount,
+      acknowledged: ledger.acknowledged,
+      acknowledgedPerSecond: (ledger.acknowledged - acknowledged) / elapsed,
+      arrived: ledger.arrived,
+      arrivedPerSecond: (ledger.arrived - arrived) / elapsed,
+      backlog: ledger.owed,
+      agentUp: stage.agent.running,
+      uplinkUp: stage.uplinkUp,
+    });
+    [at, acknowledged, arrived] = [now, ledger.acknowledged, ledger.arrived];
+  }, sampleEveryMs);
+}
+
+function report(stage: Stage, totals: LedgerTotals): string[] {
+  const lost =
+    totals.lost === 0 ? '0' : `${count(totals.lost)} (${totals.lostExamples.join(', ')})`;
+  const order = totals.outOfOrder === 0 ? 'kept' : `broken ${count(totals.outOfOrder)} times`;
+  const lines = [
+    'the ledger, kept outside of the agent:',
+    `  sent by ${totals.devices} devices     ${count(totals.sent)}`,
+    `  acknowledged          ${count(totals.acknowledged)}`,
+    `  of these, not arrived ${lost}`,
+    `  arrived twice         ${count(totals.repeats)} (at-least-once: after ${stage.kills} kills)`,
+    `  order per device      ${order}`,
+    `  acknowledged while the uplink was cut: ${count(stage.acknowledgedWhileCut)}` +
+      `; highest backlog: ${count(stage.backlogPeak)}`,
+  ];
+  if (totals.unknown > 0) lines.push(`  arrived but never sent ${count(totals.unknown)}`);
+  const verdict = totals.holds
+    ? 'the ledger holds: every acknowledged message arrived.'
+    : `THE LEDGER DOES NOT HOLD. The agent's log and buffer stay in ${stage.directory}`;
+  return [...lines, verdict];
+}
+
+function summary(stage: Stage, totals: LedgerTotals): Record<string, unknown> {
+  return {
+    ...totals,
+    upstream: stage.uplink.name,
+    kills: stage.kills,
+    acknowledgedWhileCut: stage.acknowledgedWhileCut,
+    backlogPeak: stage.backlogPeak,
+  };
+}
+
+/** Takes everything down; the folder stays when there is something to look at in it. */
+async function strike(stage: Stage, holds: boolean): Promise<void> {
+  await stage.devices.close();
+  await stage.agent.end('SIGTERM');
+  await stage.uplink.close();
+  if (holds) rmSync(stage.directory, { recursive: true, force: true });
+}

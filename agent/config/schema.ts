@@ -1,0 +1,368 @@
+/**
+ * Every key of the config, once: its type, default, unit, prose, and whether a change to it applies
+ * to a running agent (hot) or takes a restart (cold). Checking, the JSON Schema for editors and the
+ * table of known keys are read from here; nothing else repeats a key's default.
+ *
+ * Relations between keys are in relations.ts, what a default depends on another key for is in
+ * normalise.ts (lag, topics, bursts), and keys of versions to come are in later.ts.
+ */
+import * as v from 'valibot';
+import {
+  bufferDefaultBytes,
+  bufferReserveBytes,
+  GIB,
+  kafkaTopicsMax,
+  KIB,
+  limitsMax,
+  maxPacketSizeCeilingBytes,
+  maxPacketSizeDefaultBytes,
+  MIB,
+  routesMax,
+  segmentRegionBytes,
+  stopWithinDefaultMs,
+} from '../bounds.ts';
+import {
+  address,
+  byteRate,
+  choice,
+  complaint,
+  count,
+  duration,
+  flag,
+  noted,
+  objectOrOff,
+  oneOrList,
+  rate,
+  size,
+  text,
+  topicFilter,
+} from './scalars.ts';
+import { showDuration, showSize } from './units.ts';
+
+const hot = 'hot';
+const cold = 'cold';
+
+/** Room for the reserve, two commits on their way and the pages SQLite needs around them. */
+export const bufferLeastBytes = bufferReserveBytes + 8 * segmentRegionBytes + MIB;
+const commitEveryMaxMs = 50;
+const burstMax = 1_000_000;
+const packetLeastBytes = 128;
+const stopWithinMaxMs = 300_000;
+const lingerMaxMs = 1_000;
+const rotateLeastBytes = 64 * KIB;
+const rotateDefaultBytes = 64 * MIB;
+const rotateDefaultMs = 86_400_000;
+const bufferDefaultAgeMs = 7 * rotateDefaultMs;
+const maxTopicsCeiling = 100_000;
+
+const nameShape = {
+  pattern: /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/,
+  wrong: 'is not a name of 1 to 63 characters a-z, 0-9 and inner -',
+  remedy: 'Write lower-case letters, digits and -, as in plant7-gw03.',
+};
+const notEmpty = { pattern: /^[^]+$/, wrong: 'is empty', remedy: 'Write a value.' };
+const path = { pattern: /^[^\0]+$/, wrong: 'is not a path', remedy: 'Write a path of a file.' };
+const routeName = {
+  pattern: /^[^\p{Cc}]{1,128}$/u,
+  wrong: 'is not a name of 1 to 128 printable characters',
+  remedy: 'Write a name, as in telemetry.',
+};
+
+function object<T extends v.ObjectEntries>(prose: string, entries: T) {
+  return v.pipe(
+    v.strictObject(entries),
+    noted({ description: prose }),
+  );
+}
+
+const listener = object('A TCP socket that takes MQTT 3.1.1 and 5.', {
+  bind: address({ prose: 'Where to listen, host:port. Port 0 takes a free one.', change: cold }),
+  broker: v.optional(
+    choice(['embedded'], {
+      prose: 'The broker behind this listener: it gets every packet that no route captures.',
+      change: cold,
+    }),
+    'embedded',
+  ),
+  maxPacketSize: v.optional(
+    size(
+      { prose: 'The largest MQTT Control Packet taken; a larger one ends its connection.', change: cold },
+      { min: packetLeastBytes, max: maxPacketSizeCeilingBytes },
+    ),
+    showSize(maxPacketSizeDefaultBytes),
+  ),
+  insecure: v.optional(
+    flag({
+      prose: 'Accept plain text without authentication on an address that other machines reach.',
+      change: cold,
+    }),
+    false,
+  ),
+});
+
+const limit = object('A token bucket. Name messages, bytes or both.', {
+  per: choice(['device', 'route', 'topicName', 'gateway'], {
+    prose: 'What has a bucket of its own.',
+    change: hot,
+  }),
+  messages: v.optional(rate({ prose: 'Messages refilled, as in 100/s.', change: hot })),
+  bytes: v.optional(byteRate({ prose: 'Payload bytes refilled, as in 64KiB/s.', change: hot })),
+  burst: v.optional(
+    count(
+      { prose: 'Messages a full bucket holds. Default: one second of messages.', change: hot },
+      { min: 1, max: burstMax },
+    ),
+  ),
+  burstBytes: v.optional(
+    size({
+      prose: 'Bytes a full bucket holds. Default: one second of bytes, or one largest packet.',
+      change: hot,
+    }),
+  ),
+  over: v.optional(
+    choice(['hold', 'drop', 'bury'], {
+      prose: 'What happens beyond it: the device waits, the frame is dropped, or kept as a dead letter.',
+      change: hot,
+    }),
+    'hold',
+  ),
+});
+
+const target = object('Where the events of a route go.', {
+  upstream: text({ prose: 'A name under upstreams.', change: hot }, notEmpty),
+  topic: v.optional(
+    text({
+      prose:
+        'Template of the record’s topic. Default: the Topic Name; for Kafka its / are written as "."',
+      change: hot,
+    }),
+    '{topic}',
+  ),
+  key: v.optional(
+    text({ prose: 'Template of the record’s key; order is kept per key.', change: hot }),
+    '{device}',
+  ),
+  delivery: v.optional(
+    choice(['at-least-once', 'at-most-once'], {
+      prose: 'Retried until confirmed, or sent at most once.',
+      change: cold,
+    }),
+    'at-least-once',
+  ),
+  envelope: v.optional(
+    choice(['cloudevents', 'none'], {
+      prose: 'CloudEvents 1.0 headers (binary mode), or none.',
+      change: hot,
+    }),
+    'cloudevents',
+  ),
+  headers: v.optional(
+    v.pipe(
+      v.record(v.string(), v.string()),
+      noted({
+        description: 'Headers of each record; values are templates.',
+        'x-change': hot,
+      }),
+    ),
+    {},
+  ),
+  unknownTopic: v.optional(
+    choice(['hold', 'bury'], {
+      prose: 'What a Kafka topic that does not exist does: hold the lane until it does, or bury.',
+      change: hot,
+    }),
+    'hold',
+  ),
+});
+
+const route = object('Events whose Topic Name matches; the first matching route takes them.', {
+  name: text({ prose: 'Unique; ce_type of its records.', change: hot }, routeName),
+  from: topicFilter({ prose: 'A Topic Filter; + and # leave the captures {1}, {2} …', change: hot }),
+  to: oneOrList(target, { prose: 'One target or a list of them.', change: hot }),
+  limits: v.optional(
+    v.pipe(
+      v.array(limit),
+      noted({ description: 'Rates, checked in turn.' }),
+    ),
+    [],
+  ),
+  local: v.optional(
+    flag({ prose: 'Subscribers of the broker behind the listener get it too.', change: hot }),
+    true,
+  ),
+  maxBytes: v.optional(
+    size(
+      { prose: 'The largest payload; a larger one is kept as a dead letter.', change: hot },
+      { min: 1, max: maxPacketSizeCeilingBytes },
+    ),
+  ),
+});
+
+const lag = object('How far an upstream may fall behind, and what happens then.', {
+  bytes: v.optional(
+    size({ prose: 'Default: buffer.bytes under hold, half of it under skip.', change: hot }, { min: MIB }),
+  ),
+  age: v.optional(
+    duration({ prose: 'Default: none under hold, buffer.age under skip.', change: hot }, { min: 1 }),
+  ),
+  over: v.optional(
+    choice(['hold', 'skip'], {
+      prose:
+        'hold: acknowledgements wait (default for Kafka and for an only upstream); skip: this upstream loses the oldest events.',
+      change: hot,
+    }),
+  ),
+});
+
+const drain = object('The fastest an upstream is written to, also after an outage.', {
+  messages: v.optional(rate({ prose: 'Messages, as in 5000/s.', change: hot })),
+  bytes: v.optional(byteRate({ prose: 'Bytes, as in 4MiB/s.', change: hot })),
+});
+
+const kafka = object('A Kafka cluster.', {
+  brokers: v.pipe(
+    v.array(address({ prose: 'host:port of a broker.', change: cold })),
+    v.minLength(1, complaint('is an empty list', 'Name at least one broker, host:port.')),
+    noted({ description: 'Brokers to start from.' }),
+  ),
+  compression: v.optional(
+    choice(['none', 'gzip', 'snappy', 'lz4', 'zstd'], {
+      prose: 'Compression of record batches.',
+      change: cold,
+    }),
+    'zstd',
+  ),
+  acks: v.optional(
+    choice(['all'], { prose: 'A record is confirmed by all in-sync replicas.', change: cold }),
+    'all',
+  ),
+  createTopics: v.optional(flag({ prose: 'Create Kafka topics that do not exist.', change: cold }), false),
+  maxTopics: v.optional(
+    count(
+      { prose: 'Kafka topics this agent writes to; events for more are buried.', change: cold },
+      { min: 1, max: maxTopicsCeiling },
+    ),
+    kafkaTopicsMax,
+  ),
+  linger: v.optional(
+    duration({ prose: 'How long a batch waits to fill.', change: cold }, { max: lingerMaxMs }),
+    '5ms',
+  ),
+});
+
+const file = object('JSON lines in a folder, fsynced before they count as confirmed.', {
+  directory: text({ prose: 'The folder; it is made.', change: cold }, path),
+  rotateBytes: v.optional(
+    size({ prose: 'A new file begins after this size.', change: cold }, { min: rotateLeastBytes }),
+    showSize(rotateDefaultBytes),
+  ),
+  rotateEvery: v.optional(
+    duration({ prose: 'A new file begins after this time.', change: cold }, { min: 1_000 }),
+    showDuration(rotateDefaultMs),
+  ),
+});
+
+const upstream = object('One place that events are forwarded to: kafka or file.', {
+  kafka: v.optional(kafka),
+  file: v.optional(file),
+  lag: v.optional(lag, {}),
+  drain: v.optional(drain, {}),
+  from: v.optional(
+    choice(['latest', 'oldest'], {
+      prose: 'Where an upstream that is new to the buffer begins: with new events, or all kept.',
+      change: cold,
+    }),
+    'latest',
+  ),
+});
+
+const buffer = object('The SQLite file that events wait in.', {
+  path: v.optional(text({ prose: 'The file.', change: cold }, path), './tidegate.db'),
+  bytes: v.optional(
+    size(
+      { prose: 'All it may take: file, write-ahead log and dead letters.', change: cold },
+      { min: bufferLeastBytes, max: 8_192 * GIB },
+    ),
+    showSize(bufferDefaultBytes),
+  ),
+  age: v.optional(
+    duration({ prose: 'Older events are evicted (dropOldest) or warned of (hold).', change: cold }, { min: 1_000 }),
+    showDuration(bufferDefaultAgeMs),
+  ),
+  whenFull: v.optional(
+    choice(['hold', 'dropOldest'], {
+      prose: 'hold: devices wait, nothing is lost; dropOldest: the oldest events are lost.',
+      change: cold,
+    }),
+    'hold',
+  ),
+  commitEvery: v.optional(
+    duration(
+      { prose: 'Wait this long for a fuller commit: less flash wear, later acknowledgements.', change: hot },
+      { max: commitEveryMaxMs },
+    ),
+    '0ms',
+  ),
+});
+
+const http = object('/healthz /readyz /metrics /status, and the commands of this machine.', {
+  bind: v.optional(
+    address({ prose: 'Where to listen, host:port.', change: cold }),
+    '127.0.0.1:8080',
+  ),
+  insecure: v.optional(
+    flag({ prose: 'Accept plain text without authentication from other machines.', change: cold }),
+    false,
+  ),
+});
+
+export const configSchema = object('The config of a tidegate agent.', {
+  gateway: v.optional(
+    text(
+      { prose: 'Name of this gateway. Default: host name and 8 digits of the machine id.', change: cold },
+      nameShape,
+    ),
+  ),
+  mqtt: v.optional(
+    object('Devices that speak MQTT.', {
+      listeners: v.optional(
+        v.pipe(
+          v.array(listener),
+          noted({ description: 'Sockets for devices.' }),
+        ),
+        [{ bind: '127.0.0.1:1883' }],
+      ),
+    }),
+    {},
+  ),
+  routes: v.pipe(
+    v.array(route),
+    v.maxLength(routesMax, complaint(`has more than ${routesMax} routes`, 'Merge routes.')),
+    noted({ description: 'In order; the first match wins.' }),
+  ),
+  upstreams: v.pipe(
+    v.record(v.string(), upstream),
+    noted({ description: 'By name.' }),
+  ),
+  buffer: v.optional(buffer, {}),
+  http: v.optional(objectOrOff(http, { prose: 'The local HTTP port, or off.', change: cold }), {}),
+  log: v.optional(
+    object('The log on standard output.', {
+      level: v.optional(
+        choice(['debug', 'info', 'warn', 'error'], { prose: 'The least level written.', change: hot }),
+        'info',
+      ),
+    }),
+    {},
+  ),
+  stopWithin: v.optional(
+    duration(
+      { prose: 'On SIGTERM: commit, acknowledge and close within this time.', change: hot },
+      { max: stopWithinMaxMs },
+    ),
+    showDuration(stopWithinDefaultMs),
+  ),
+});
+
+export type Written = v.InferOutput<typeof configSchema>;
+export const limitsInAll = limitsMax;

@@ -1,0 +1,168 @@
+/**
+ * One error type for the whole agent, and the closed table of its codes.
+ *
+ * What went wrong is a code; what follows from it (try again, bury the record, refuse the input,
+ * halt the agent) and what a person can do about it stand here once, so that no caller invents its
+ * own answer. Exit codes follow sysexits.h.
+ */
+
+export type ErrorClass = 'retry' | 'bury' | 'refuse' | 'halt';
+
+interface Entry {
+  readonly class: ErrorClass;
+  readonly exit: number;
+  readonly remedy: string;
+}
+
+export const exitCodes = {
+  ok: 0,
+  usage: 64,
+  badData: 65,
+  unavailable: 69,
+  ourFault: 70,
+  cannotCreate: 73,
+  inputOutput: 74,
+  tryLater: 75,
+  config: 78,
+} as const;
+
+const table = {
+  usage: { class: 'refuse', exit: 64, remedy: 'See tidegate --help.' },
+  nodeTooOld: {
+    class: 'halt',
+    exit: 69,
+    remedy: 'Run it with Node 24.6 or later; npm ci brings one as node_modules/.bin/node.',
+  },
+  configInvalid: {
+    class: 'refuse',
+    exit: 78,
+    remedy: 'Mend the keys named above; tidegate check FILE shows them all with their lines.',
+  },
+  configMissing: { class: 'refuse', exit: 78, remedy: 'Name a readable file with --config.' },
+  bindFailed: {
+    class: 'halt',
+    exit: 69,
+    remedy: 'Free the address or choose another bind; ss -ltnp shows who holds it.',
+  },
+  notRunning: {
+    class: 'refuse',
+    exit: 69,
+    remedy: 'Start the agent, or name its HTTP address with --http.',
+  },
+  bufferLocked: {
+    class: 'halt',
+    exit: 75,
+    remedy: 'Another agent runs on this buffer; stop it, or give this one a buffer.path of its own.',
+  },
+  bufferCannotOpen: {
+    class: 'halt',
+    exit: 73,
+    remedy: 'Check that the folder of buffer.path exists and may be written.',
+  },
+  bufferNewer: {
+    class: 'halt',
+    exit: 65,
+    remedy: 'This file was written by a newer tidegate; install that version again.',
+  },
+  bufferNotDurable: {
+    class: 'halt',
+    exit: 74,
+    remedy: 'SQLite did not accept journal_mode=WAL with synchronous=FULL on this file system.',
+  },
+  bufferSyncFailed: {
+    class: 'halt',
+    exit: 74,
+    remedy: 'The disk failed to sync and did not recover; check the storage (dmesg), then restart.',
+  },
+  bufferFull: { class: 'retry', exit: 74, remedy: 'Bring an upstream back, or raise buffer.bytes.' },
+  diskFull: { class: 'retry', exit: 74, remedy: 'Free space on the disk that holds buffer.path.' },
+  bufferFailed: { class: 'halt', exit: 74, remedy: 'Check the disk that holds buffer.path.' },
+  laneUnknown: { class: 'refuse', exit: 64, remedy: 'tidegate buffer stat lists the lanes.' },
+  laneInUse: {
+    class: 'refuse',
+    exit: 64,
+    remedy: 'Take the upstream out of the config first, then forget it.',
+  },
+  coreMissing: { class: 'halt', exit: 70, remedy: 'Build the core with npm run core.' },
+  coreFault: {
+    class: 'halt',
+    exit: 70,
+    remedy: 'This is a defect of tidegate; please report it with the log.',
+  },
+  upstreamUnreachable: {
+    class: 'retry',
+    exit: 69,
+    remedy: 'Check the address, the network and the upstream itself; events wait in the buffer.',
+  },
+  upstreamRejected: { class: 'retry', exit: 69, remedy: 'See the upstream’s own log.' },
+  upstreamUnauthorized: {
+    class: 'halt',
+    exit: 69,
+    remedy: 'Give this agent the right to write there, then tidegate upstream resume NAME.',
+  },
+  upstreamFenced: {
+    class: 'halt',
+    exit: 69,
+    remedy: 'Another producer took this identity; stop it, then tidegate upstream resume NAME.',
+  },
+  recordTooLarge: {
+    class: 'bury',
+    exit: 65,
+    remedy: 'Raise max.message.bytes of the Kafka topic, then replay the dead letter.',
+  },
+  recordInvalid: { class: 'bury', exit: 65, remedy: 'See the dead letter; mend, then replay it.' },
+  topicInvalid: {
+    class: 'bury',
+    exit: 65,
+    remedy: 'A Kafka topic matches [a-zA-Z0-9._-]{1,249}; mend the route’s topic template.',
+  },
+  topicUnknown: {
+    class: 'bury',
+    exit: 65,
+    remedy: 'Create the Kafka topic, or set createTopics: true on the upstream.',
+  },
+  tooManyTopics: {
+    class: 'bury',
+    exit: 65,
+    remedy: 'Raise maxTopics on the upstream, or put fewer captures into the topic template.',
+  },
+  internal: {
+    class: 'halt',
+    exit: 70,
+    remedy: 'This is a defect of tidegate; please report it with the log.',
+  },
+} as const satisfies Record<string, Entry>;
+
+export type ErrorCode = keyof typeof table;
+
+export class TidegateError extends Error {
+  readonly code: ErrorCode;
+
+  /** @param detail what happened, where, in one sentence without a full stop */
+  constructor(code: ErrorCode, detail: string, options?: { cause?: unknown }) {
+    super(detail, options);
+    this.name = 'TidegateError';
+    this.code = code;
+  }
+
+  get class(): ErrorClass {
+    return table[this.code].class;
+  }
+
+  get exit(): number {
+    return table[this.code].exit;
+  }
+
+  get remedy(): string {
+    return table[this.code].remedy;
+  }
+}
+
+export function remedyOf(code: ErrorCode): string {
+  return table[code].remedy;
+}
+
+/** The sentence of any thrown thing, for logs. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

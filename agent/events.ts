@@ -1,0 +1,74 @@
+/**
+ * The closed catalogue of what the agent reports. Each event is one kind of log line and its
+ * counters; code reports through `report`, never to a logger, so that a line and its counter cannot
+ * differ. Level follows loss: debug per batch, info for what an operator did, warn for nothing lost
+ * yet, error for data lost or hands needed.
+ *
+ * Threads other than the main one post their events to it (`{ kind: 'event', … }`); the main
+ * thread's telemetry room is the one sink.
+ */
+
+export type Level = 'debug' | 'info' | 'warn' | 'error';
+
+export const catalogue = {
+  agentStarting: { level: 'info', text: 'starting' },
+  agentReady: { level: 'info', text: 'ready: buffer open, listeners bound' },
+  agentStopping: { level: 'info', text: 'stopping: commit, acknowledge, close' },
+  agentStopped: { level: 'info', text: 'stopped' },
+  agentHalted: { level: 'error', text: 'halted' },
+  configLoaded: { level: 'info', text: 'config loaded' },
+  configRefused: { level: 'error', text: 'config refused' },
+  configDegraded: { level: 'error', text: 'running on the last good config' },
+  configWarning: { level: 'warn', text: 'config warning' },
+  listenerBound: { level: 'info', text: 'listening' },
+  connectionOpened: { level: 'debug', text: 'device connected' },
+  connectionClosed: { level: 'debug', text: 'device connection closed' },
+  connectionRefused: { level: 'warn', text: 'connection ended by us' },
+  frameRefused: { level: 'warn', text: 'malformed packet: connection closed' },
+  frameDropped: { level: 'error', text: 'frames dropped by a limit' },
+  frameBuried: { level: 'error', text: 'frames buried' },
+  frameHeld: { level: 'warn', text: 'device held by a limit' },
+  limitOverflow: { level: 'warn', text: 'no free rate bucket: new keys share one' },
+  brokerFailed: { level: 'error', text: 'broker behind the listener failed' },
+  bufferOpened: { level: 'info', text: 'buffer open' },
+  bufferHolding: { level: 'warn', text: 'buffer holds: acknowledgements wait' },
+  bufferReleased: { level: 'info', text: 'buffer takes events again' },
+  bufferEvicted: { level: 'error', text: 'oldest segments evicted: data lost' },
+  bufferSkipped: { level: 'error', text: 'lane skipped ahead: data lost for this upstream' },
+  bufferAged: { level: 'warn', text: 'events are older than buffer.age' },
+  bufferDamaged: { level: 'error', text: 'damaged segment set aside' },
+  bufferDiskFull: { level: 'error', text: 'disk full' },
+  bufferSyncFailed: { level: 'error', text: 'sync failed: recovering' },
+  bufferSyncRecovered: { level: 'warn', text: 'sync recovered: pages rewritten' },
+  bufferSalvaged: { level: 'error', text: 'buffer file damaged: moved aside and salvaged' },
+  commit: { level: 'debug', text: 'commit' },
+  laneState: { level: 'info', text: 'upstream state' },
+  laneRetrying: { level: 'warn', text: 'upstream unavailable: events wait in the buffer' },
+  laneHalted: { level: 'error', text: 'upstream needs hands' },
+  laneForgotten: { level: 'info', text: 'lane forgotten' },
+  recordBuried: { level: 'error', text: 'record buried as a dead letter' },
+  unexpected: { level: 'error', text: 'unexpected' },
+} as const satisfies Record<string, { level: Level; text: string }>;
+
+export type EventName = keyof typeof catalogue;
+export type Fields = Readonly<Record<string, string | number | boolean | null | undefined>>;
+
+export interface AgentEvent {
+  readonly name: EventName;
+  readonly fields: Fields;
+}
+
+export type Report = (name: EventName, fields?: Fields) => void;
+
+/** The closed list of promise 2: a cursor passes a frame only with one of these. */
+export const outcomes = [
+  'confirmed',
+  'buried',
+  'evicted',
+  'expired',
+  'damaged',
+  'skipped',
+  'sentOnce',
+] as const;
+export type Outcome = (typeof outcomes)[number];
+export type OutcomeCounts = Partial<Record<Outcome, number>>;

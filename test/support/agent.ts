@@ -1,0 +1,188 @@
+/**
+ * The agent as a child process, as its users run it: `node agent/main.ts run --config FILE` on a
+ * config, ports and a folder of its own. Tests see it through its sockets, its /metrics, its log and
+ * /proc, never through its modules.
+ *
+ * The config is written as JSON, which is YAML. Everything started is stopped by its pid.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { parseMetrics, type Samples } from './metrics.ts';
+
+const main = fileURLToPath(new URL('../../agent/main.ts', import.meta.url));
+const readyWithinMs = 30_000;
+const stopWithinMs = 15_000;
+const pollMs = 40;
+const logLinesShown = 30;
+
+export interface AgentSetup {
+  readonly routes: readonly object[];
+  readonly upstreams: Readonly<Record<string, object>>;
+  /** Further top-level keys of the config. */
+  readonly extra?: Readonly<Record<string, unknown>>;
+  readonly listener?: Readonly<Record<string, unknown>>;
+  /** Put in front of the command, e.g. strace and its arguments. */
+  readonly wrap?: readonly string[];
+}
+
+export class AgentUnderTest {
+  readonly directory: string;
+  readonly mqttPort: number;
+  readonly httpPort: number;
+  readonly #setup: AgentSetup;
+  #child: ChildProcess | null = null;
+  #exit: Promise<number | null> = Promise.resolve(null);
+
+  private constructor(setup: AgentSetup, mqttPort: number, httpPort: number) {
+    this.#setup = setup;
+    this.mqttPort = mqttPort;
+    this.httpPort = httpPort;
+    this.directory = mkdtempSync(join(tmpdir(), 'tidegate-test-'));
+    writeFileSync(
+      join(this.directory, 'tidegate.yaml'),
+      JSON.stringify({
+        gateway: 'test-gw',
+        mqtt: {
+          listeners: [{ bind: `127.0.0.1:${mqttPort}`, broker: 'embedded', ...setup.listener }],
+        },
+        routes: setup.routes,
+        upstreams: setup.upstreams,
+        buffer: { path: join(this.directory, 'tidegate.db'), bytes: '1GiB' },
+        http: { bind: `127.0.0.1:${httpPort}` },
+        log: { level: 'info' },
+        ...setup.extra,
+      }),
+    );
+  }
+
+  /** Not started yet. */
+  static async prepare(setup: AgentSetup): Promise<AgentUnderTest> {
+    return new AgentUnderTest(setup, await freePort(), await freePort());
+  }
+
+  static async start(setup: AgentSetup): Promise<AgentUnderTest> {
+    const agent = await AgentUnderTest.prepare(setup);
+    await agent.start();
+    return agent;
+  }
+
+  /** Resolves when the listener takes connections and /readyz says so. */
+  async start(): Promise<void> {
+    const [command, ...before] = [...(this.#setup.wrap ?? []), process.execPath];
+    const log = openSync(join(this.directory, 'agent.log'), 'a');
+    const child = spawn(
+      command,
+      [...before, main, 'run', '--config', join(this.directory, 'tidegate.yaml')],
+      { stdio: ['ignore', log, log], cwd: this.directory },
+    );
+    closeSync(log);
+    this.#child = child;
+    this.#exit = new Promise((resolve) => {
+      child.once('error', () => resolve(null));
+      child.once('exit', (code) => resolve(code));
+    });
+    const deadline = performance.now() + readyWithinMs;
+    while (performance.now() < deadline && child.exitCode === null && child.signalCode === null) {
+      if ((await this.#isReady()) && (await accepts(this.mqttPort))) return;
+      await sleep(pollMs);
+    }
+    await this.kill();
+    throw new Error(`the agent did not get ready (exit ${child.exitCode}):\n${this.logTail()}`);
+  }
+
+  async #isReady(): Promise<boolean> {
+    try {
+      return (await fetch(`http://127.0.0.1:${this.httpPort}/readyz`)).ok;
+    } catch {
+      return false;
+    }
+  }
+
+  get running(): boolean {
+    const child = this.#child;
+    return child !== null && child.exitCode === null && child.signalCode === null;
+  }
+
+  /** The agent's own pid, also when it runs under a wrapper. */
+  get pid(): number {
+    const pid = this.#child?.pid;
+    if (pid === undefined) throw new Error('the agent is not running');
+    if (this.#setup.wrap === undefined) return pid;
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8');
+    return Number(children.trim().split(' ')[0]);
+  }
+
+  async kill(): Promise<void> {
+    if (this.running) process.kill(this.pid, 'SIGKILL');
+    await this.#exit;
+  }
+
+  /** SIGTERM; the exit code. */
+  async stop(): Promise<number | null> {
+    if (this.running) process.kill(this.pid, 'SIGTERM');
+    const late = sleep(stopWithinMs, 'late' as const, { ref: false });
+    if ((await Promise.race([this.#exit, late])) !== 'late') return this.#exit;
+    await this.kill();
+    throw new Error(`the agent did not stop within ${stopWithinMs} ms:\n${this.logTail()}`);
+  }
+
+  /** Stops what still runs and removes the folder. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  async metrics(): Promise<Samples> {
+    const response = await fetch(`http://127.0.0.1:${this.httpPort}/metrics`);
+    return parseMetrics(await response.text());
+  }
+
+  log(): string[] {
+    return readFileSync(join(this.directory, 'agent.log'), 'utf8').trimEnd().split('\n');
+  }
+
+  logTail(): string {
+    return this.log().slice(-logLinesShown).join('\n');
+  }
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}
+
+export function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: '127.0.0.1', port });
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}
+
+/** Waits until `met`, polling; throws with `what` after `withinMs`. */
+export async function eventually(
+  what: string,
+  withinMs: number,
+  met: () => boolean | Promise<boolean>,
+): Promise<void> {
+  const deadline = performance.now() + withinMs;
+  while (!(await met())) {
+    if (performance.now() > deadline) throw new Error(`not within ${withinMs} ms: ${what}`);
+    await sleep(pollMs);
+  }
+}

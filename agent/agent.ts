@@ -52,7 +52,11 @@ export async function startAgent(
   const core = loadCore();
   installRoutes(core, config.routes, buffer.opened.routeIds);
   const egress = new EgressThreads({
-    config, lanes, buffer, report, changed: (states) => telemetry.setLaneStates(states),
+    config,
+    lanes,
+    buffer,
+    report,
+    changed: (states) => telemetry.setLaneStates(states),
   });
   const broker = await EmbeddedBroker.open((filters) => core.setLocalFilters(filters), report);
   const path = openPath(config, core, buffer, telemetry);
@@ -80,7 +84,9 @@ export async function startAgent(
 
 function openPath(config: Config, core: Core, buffer: BufferPort, telemetry: Telemetry): Pipeline {
   return new Pipeline({
-    core, buffer, telemetry,
+    core,
+    buffer,
+    telemetry,
     holds: new HoldQueue(),
     clock: systemClock(buffer.opened.livedMs),
     commitEveryMs: config.buffer.commitEveryMs,
@@ -100,8 +106,13 @@ async function openListeners(
   try {
     for (const { bind, maxPacketSize } of config.mqtt.listeners) {
       const listener = new MqttListener({
-        host: bind.host, port: bind.port, maxPacketBytes: maxPacketSize,
-        path, partials, report, faultName,
+        host: bind.host,
+        port: bind.port,
+        maxPacketBytes: maxPacketSize,
+        path,
+        partials,
+        report,
+        faultName,
         openBroker: () => broker.connect(),
         connectionsChanged: (delta) => telemetry.connections(delta),
       });

@@ -79,6 +79,19 @@ export const egressThreadOldGenerationMib = 160;
 /** A log line of one kind appears at most this often; the rest is counted in the next line. */
 export const logLineEveryMs = 1_000;
 
+/** Kinds of log lines that are told apart at one time; beyond it one event name is one kind. */
+export const logKindsMax = 512;
+/** The log waits in memory at most this much when its reader is slow; then lines are lost. */
+export const logBacklogBytes = 4 * MIB;
+
+/** The local HTTP port: what a client may take, and how long. */
+export const httpConnectionsMax = 64;
+export const httpHeaderBytes = 8 * KIB;
+export const httpHeadersWithinMs = 5_000;
+export const httpRequestWithinMs = 10_000;
+/** A scrape waits this long for the buffer's figures; then it shows the last seen. */
+export const metricsRefreshWithinMs = 2_000;
+
 function assertBounds(): void {
   const chain: [string, number][] = [
     ['maxPacketSizeDefaultBytes', maxPacketSizeDefaultBytes],

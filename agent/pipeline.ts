@@ -11,121 +11,135 @@
  * segment full, sources wait in turn and nobody reads.
  */
 import { commitsInFlight } from './bounds.ts';
-import type { BufferPort } from './buffer/buffer.ts';
-import type { Core } from './frames/core.ts';
+import type { Appender } from './buffer/protocol.ts';
+import { ingestFlags, packetTypes, qosShift, row, rowBits, rowWords } from './frames/core.ts';
+import type { PathCore } from './frames/path-core.ts';
 import type { StopName, VerdictName } from './frames/rows.ts';
-import { bit, column, ingestFlag, packet, rowColumns, stopNames, verdictNames } from './frames/rows.ts';
+import { stopNames, verdictNames } from './frames/rows.ts';
 import type { Clock } from './ingress/clock.ts';
 import type { HoldQueue } from './ingress/hold-queue.ts';
 import type { Source, Taken } from './ingress/source.ts';
-import type { Telemetry } from './telemetry/telemetry.ts';
 
-const phaseFlags = { first: ingestFlag.first, open: ingestFlag.capture, down: ingestFlag.down } as const;
+const phaseFlags = {
+  first: ingestFlags.first,
+  open: ingestFlags.capture | ingestFlags.captureQos2,
+  down: ingestFlags.down,
+} as const;
 
 export interface PathParts {
-  readonly core: Core;
-  readonly buffer: BufferPort;
+  readonly core: PathCore;
+  readonly buffer: Appender;
   readonly holds: HoldQueue;
   readonly clock: Clock;
-  readonly telemetry: Telemetry;
+  readonly telemetry: { frames(verdict: VerdictName, count: number): void };
   readonly commitEveryMs: number;
-  /** Stored route ids by the core's route index. */
-  readonly routeIds: readonly number[];
 }
 
 export class Pipeline {
   readonly #parts: PathParts;
+  /** Sources that a sealed segment owes an acknowledgement. */
   readonly #owed = new Map<number, Set<Source>>();
   #sources = new Set<Source>();
   #waiting: Source[] = [];
-  #sequence: number;
+  /** What is captured now is owed to this segment. */
+  openSegment: number;
   #firstFrame: number;
   #inFlight = 0;
   #sealing = false;
 
   constructor(parts: PathParts) {
     this.#parts = parts;
-    this.#sequence = parts.buffer.opened.nextSequence;
+    this.openSegment = parts.buffer.opened.nextSequence;
     this.#firstFrame = parts.buffer.opened.nextFrame;
     parts.buffer.onCommitted((sequence) => this.#committed(sequence));
   }
 
-  /** The sequence of the segment that is being filled: what is captured now is owed to it. */
-  get openSegment(): number {
-    return this.#sequence;
-  }
-
   /** @param budget the most frames this call may admit */
   take(source: Source, bytes: Uint8Array, budget: number): Taken {
-    const { core, clock, holds } = this.#parts;
-    const chunk = bytes.length > core.chunkBytes ? bytes.subarray(0, core.chunkBytes) : bytes;
-    core.putChunk(chunk);
-    core.putName(source.name);
-    if (source.aliasName !== null) core.putScratch(source.aliasName);
+    const { core: path, clock, holds } = this.#parts;
+    const { core } = path;
+    const { name, version, aliasName, maxPacketBytes } = source;
+    const placed = path.putChunk(bytes);
+    path.putName(name);
+    if (aliasName !== null) path.putAlias(aliasName);
+    const flags = phaseFlags[source.phase] | (clock.synchronised ? 0 : ingestFlags.clockUnsynced);
     const rows = core.ingest(
-      chunk.length, source.name.length, source.version,
-      phaseFlags[source.phase] | (clock.synchronised ? 0 : ingestFlag.clockUnsynced),
-      source.aliasName?.length ?? 0, source.maxPacketBytes, clock.now(), clock.lived(), budget,
+      placed,
+      name.length,
+      version,
+      flags,
+      aliasName?.length ?? 0,
+      maxPacketBytes,
+      clock.now(),
+      clock.lived(),
+      budget,
     );
-    const taken = {
-      consumed: core.consumed(), reason: stopNames[core.stop()] as StopName,
-      needed: core.needed(), fault: core.fault(), alias: core.aliasWanted(),
-    };
-    for (let row = 0; row < rows; row++) this.#tell(source, row * rowColumns);
+    const [consumed, needed, alias] = [core.consumed(), core.needed(), core.aliasWanted()];
+    const reason = stopNames[core.stop()] as StopName;
+    const taken = { consumed, needed, alias, reason, fault: core.fault() };
+    for (let r = 0; r < rows; r++) this.#tell(source, r * rowWords);
     if (core.segmentFrames() > 0) this.#sealSoon();
-    if (taken.reason === 'segmentFull') return this.#makeRoom(source, taken);
-    if (taken.reason === 'held') {
+    if (reason === 'segmentFull') return this.#makeRoom(source, taken);
+    if (reason === 'held') {
       holds.hold(source, core.heldLimit(), core.heldShared() === 1, core.waitMs());
     }
     return taken;
   }
 
-  /** A source that is gone is owed nothing and waits for nothing. */
+  /** A source that is gone waits for nothing. */
   leave(source: Source): void {
     this.#waiting = this.#waiting.filter((other) => other !== source);
     this.#parts.holds.leave(source);
   }
 
-  /** Seals what is open and resolves when everything sealed so far is on disk. */
-  async flush(): Promise<void> {
-    const { core } = this.#parts;
+  /** Seals what is open; resolves when everything sealed is on disk, or at the deadline. */
+  async flush(withinMs: number): Promise<void> {
+    const deadline = performance.now() + withinMs;
+    const { core } = this.#parts.core;
     while (core.segmentFrames() > 0 || this.#inFlight > 0) {
-      if (core.segmentFrames() > 0 && this.#inFlight < commitsInFlight) this.#seal();
-      await new Promise((resolve) => setImmediate(resolve));
+      if (performance.now() > deadline) return;
+      if (this.#inFlight < commitsInFlight) this.#seal();
+      await new Promise((resolve) => setTimeout(resolve, 1));
     }
   }
 
-  #tell(source: Source, row: number): void {
-    const { core, telemetry } = this.#parts;
-    const cell = (name: keyof typeof column): number => core.rows[row + column[name]] as number;
-    const type = cell('type');
-    const [start, end] = [cell('start'), cell('end')];
-    const verdict = verdictNames[cell('verdict')] as VerdictName;
-    telemetry.frames(verdict, 1);
-    const name = (): Uint8Array => core.bytesAt(cell('nameOffset'), cell('nameBytes'));
-    if (type === packet.connect) {
+  /** @param at where the row begins in the core's table */
+  #tell(source: Source, at: number): void {
+    const { core: path, telemetry } = this.#parts;
+    const cell = (index: number): number => path.core.rows[at + index] as number;
+    const [type, start, end] = [cell(row.packetType), cell(row.start), cell(row.end)];
+    const packetId = cell(row.packetIdentifier);
+    const name = () => path.bytesAt(cell(row.topicNameOffset), cell(row.topicNameBytes));
+    if (type === packetTypes.connect && source.phase !== 'down') {
       const clientId = Buffer.from(name()).toString();
-      const [version, keepAliveSeconds] = [cell('alias'), cell('packetId')];
-      const seen = { version, keepAliveSeconds, flags: cell('firstByte'), clientId };
-      return source.connect(seen, start, end);
+      const [version, flags] = [cell(row.topicAlias), cell(row.firstByte)];
+      return source.connect({ version, flags, clientId, keepAliveSeconds: packetId }, start, end);
     }
-    if (verdict === 'pass') return source.passed(type, start, end, cell('packetId'));
+    const verdict = verdictNames[cell(row.verdict)] as VerdictName;
+    if (type === packetTypes.publish && source.phase !== 'down') telemetry.frames(verdict, 1);
+    if (verdict === 'pass') return source.passed(type, start, end, packetId);
     if (verdict !== 'drop') this.#sources.add(source);
-    const bits = cell('bits');
+    const bits = cell(row.bits);
     source.captured({
-      verdict, start, end, packetId: cell('packetId'), alias: cell('alias'), topicName: name,
-      qos: (bits >> bit.qosShift) & bit.qosMask, copy: (bits & bit.local) !== 0,
+      verdict,
+      start,
+      end,
+      packetId,
+      alias: cell(row.topicAlias),
+      topicName: name,
+      qos: bits >> qosShift,
+      copy: (bits & rowBits.local) !== 0,
     });
   }
 
   /** A full segment is sealed at once; with too many on their way the source waits its turn. */
   #makeRoom(source: Source, taken: Taken): Taken {
-    if (this.#inFlight < commitsInFlight) {
-      this.#seal();
-      return { ...taken, reason: 'tableFull' };
+    if (this.#inFlight >= commitsInFlight) {
+      this.#waiting.push(source);
+      return taken;
     }
-    this.#waiting.push(source);
-    return taken;
+    this.#seal();
+    return { ...taken, reason: 'tableFull' };
   }
 
   #sealSoon(): void {
@@ -140,18 +154,16 @@ export class Pipeline {
   }
 
   #seal(): void {
-    const { core, buffer, clock, routeIds } = this.#parts;
-    const frames = core.segmentFrames();
+    const { core: path, buffer, clock } = this.#parts;
+    const frames = path.core.segmentFrames();
     if (frames === 0) return;
+    const [sequence, firstFrame, routes] = [this.openSegment, this.#firstFrame, path.routeCounts()];
     const [createdMs, livedMs] = [clock.now(), clock.lived()];
-    const routes = core.routeCounts(routeIds);
-    const body = core.seal(buffer.opened.epoch, this.#sequence, this.#firstFrame, createdMs, livedMs);
-    buffer.append({
-      sequence: this.#sequence, firstFrame: this.#firstFrame, frames, createdMs, livedMs, body, routes,
-    });
-    this.#owed.set(this.#sequence, this.#sources);
+    const body = path.seal(buffer.opened.epoch, sequence, firstFrame, createdMs, livedMs);
+    buffer.append({ sequence, firstFrame, frames, createdMs, livedMs, body, routes });
+    this.#owed.set(sequence, this.#sources);
     this.#sources = new Set();
-    this.#sequence += 1;
+    this.openSegment += 1;
     this.#firstFrame += frames;
     this.#inFlight += 1;
     const waiting = this.#waiting;
@@ -161,9 +173,8 @@ export class Pipeline {
 
   #committed(sequence: number): void {
     this.#inFlight -= 1;
-    const owed = this.#owed.get(sequence) ?? [];
+    for (const source of this.#owed.get(sequence) ?? []) source.committed(sequence);
     this.#owed.delete(sequence);
-    for (const source of owed) source.committed(sequence);
-    if (this.#parts.core.segmentFrames() > 0) this.#sealSoon();
+    if (this.#parts.core.core.segmentFrames() > 0) this.#sealSoon();
   }
 }

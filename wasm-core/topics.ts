@@ -98,7 +98,7 @@ function levelHash(parent: i32, at: i32, end: i32): u32 {
 /** The slot of the edge (parent, level): it holds the child, or 0 where it would go. */
 function edgeSlot(trie: i32, parent: i32, hash: u32, at: i32, bytes: i32): i32 {
   let slot = hash & (EDGES_MAX - 1);
-  for (;;) {
+  while (true) {
     const edge = trie + TRIE_EDGES_AT + (slot << 2);
     const child = load<i32>(edge);
     if (child == 0) return edge;
@@ -122,7 +122,7 @@ function filterFault(at: i32, bytes: i32): i32 {
   if (textClass(at, bytes) == TEXT_MALFORMED) return FAULT_UTF8; // [MQTT-4.7.3-2]
   const end = at + bytes;
   let level = at;
-  for (;;) {
+  while (true) {
     const to = levelEnd(level, end);
     for (let i = level; i < to; i++) {
       const byte = load<u8>(i);
@@ -181,7 +181,7 @@ export function trieAdd(trie: i32, bytes: i32, value: i32): i32 {
   const end = SCRATCH_OFFSET + bytes;
   let at = SCRATCH_OFFSET;
   let index = 0;
-  for (;;) {
+  while (true) {
     const to = levelEnd(at, end);
     const first = to > at ? load<u8>(at) : 0;
     if (first == HASH) return setValue(node(trie, index) + NODE_HASH_VALUE, value);

@@ -57,19 +57,33 @@ export interface BufferStart {
   readonly routes: readonly RouteDefinition[];
 }
 
+/** A batch on its way to the disk. */
+export interface SealedSegment {
+  /** Position in the log, given by the main thread: the only one that appends. */
+  readonly sequence: number;
+  readonly firstFrame: number;
+  readonly frames: number;
+  readonly createdMs: number;
+  readonly livedMs: number;
+  readonly body: ArrayBuffer;
+  /** Frames of this segment per stored route id. */
+  readonly routes: readonly (readonly [routeId: number, frames: number])[];
+}
+
+/** The buffer as the path sees it. */
+export interface Appender {
+  readonly opened: {
+    readonly epoch: string;
+    readonly nextSequence: number;
+    readonly nextFrame: number;
+  };
+  append(segment: SealedSegment): void;
+  /** Called after COMMIT of that segment returned, in order. */
+  onCommitted(tell: (sequence: number) => void): void;
+}
+
 export type ToBuffer =
-  | {
-      readonly kind: 'append';
-      /** Position in the log, given by the main thread: the only one that appends. */
-      readonly sequence: number;
-      readonly firstFrame: number;
-      readonly frames: number;
-      readonly createdMs: number;
-      readonly livedMs: number;
-      readonly body: ArrayBuffer;
-      /** Frames of this segment per stored route id. */
-      readonly routes: readonly (readonly [routeId: number, frames: number])[];
-    }
+  | ({ readonly kind: 'append' } & SealedSegment)
   | { readonly kind: 'egress'; readonly port: MessagePort; readonly lanes: readonly LaneName[] }
   | { readonly kind: 'meta'; readonly key: string; readonly value: string }
   | { readonly kind: 'stat'; readonly id: number }

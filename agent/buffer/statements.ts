@@ -43,8 +43,7 @@ export interface DeadSums {
   readonly bytes: number;
 }
 
-const headColumns =
-  'sequence, first_frame AS firstFrame, frames, bytes, lived AS livedMs, routes';
+const headColumns = 'sequence, first_frame AS firstFrame, frames, bytes, lived AS livedMs, routes';
 const cursorColumns = [
   'lane',
   'upstream',
@@ -68,8 +67,8 @@ export class Statements {
   readonly #insertSegment: Statement<unknown[], unknown>;
   readonly #hasSegment: Statement<[number], number>;
   readonly #deleteUpTo: Statement<[number], unknown>;
-  readonly #insertRoute: Statement<RouteRow, unknown>;
-  readonly #putCursor: Statement<CursorRow, unknown>;
+  readonly #insertRoute: Statement<[RouteRow], unknown>;
+  readonly #putCursor: Statement<[CursorRow], unknown>;
   readonly #putMeta: Statement<[string, string], unknown>;
   readonly #insertDead: Statement<unknown[], unknown>;
   readonly #setAside: Statement<[number, number], unknown>;

@@ -7,6 +7,7 @@
  * string, so the two travel joined (`complaint`) and are taken apart in issues.ts.
  */
 import * as v from 'valibot';
+import { nearest } from './nearest.ts';
 import { filterFault } from './topic-filter.ts';
 import type { Read } from './units.ts';
 import {
@@ -36,8 +37,6 @@ export interface Shape {
   readonly wrong: string;
   readonly remedy: string;
 }
-
-const anyText: Shape = { pattern: /^/, wrong: '', remedy: '' };
 
 interface Range {
   readonly min?: number;
@@ -112,11 +111,7 @@ export function size(given: Facts, range: Range = {}) {
 
 /** Events a second, more than none: a rate of 0 would stop the device for ever. */
 export function rate(given: Facts) {
-  return v.pipe(
-    v.unknown(),
-    facts(given, 'per second', ratePattern),
-    read(readRate, moreThanNone),
-  );
+  return v.pipe(v.unknown(), facts(given, 'per second', ratePattern), read(readRate, moreThanNone));
 }
 
 export function byteRate(given: Facts) {
@@ -146,7 +141,11 @@ export function topicFilter(given: Facts) {
   );
 }
 
-export function text(given: Facts, shape: Shape = anyText) {
+export function freeText(given: Facts) {
+  return v.pipe(v.string(), facts(given, null, null));
+}
+
+export function text(given: Facts, shape: Shape) {
   return v.pipe(
     v.string(),
     facts(given, null, null),
@@ -154,8 +153,25 @@ export function text(given: Facts, shape: Shape = anyText) {
   );
 }
 
-export function choice<const T extends readonly string[]>(options: T, given: Facts) {
-  return v.pipe(v.picklist(options), facts(given, null, null));
+/** @param later what versions to come will take: refused by name, not as a slip */
+export function choice<const T extends readonly string[]>(
+  options: T,
+  given: Facts,
+  later: RegExp | null = null,
+) {
+  const known = `Known are ${options.join(', ')}.`;
+  return v.pipe(
+    v.picklist(options, (issue) => {
+      const written = typeof issue.input === 'string' ? issue.input : '';
+      if (later?.test(written)) return complaint('does not exist yet in this version', known);
+      const near = nearest(written, options);
+      return complaint(
+        `is not one of ${options.join(', ')}`,
+        near === null ? known : `Did you mean ${near}?`,
+      );
+    }),
+    facts(given, null, null),
+  );
 }
 
 export function flag(given: Facts) {

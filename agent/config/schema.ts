@@ -11,12 +11,12 @@ import {
   bufferDefaultBytes,
   bufferReserveBytes,
   GIB,
-  kafkaTopicsMax,
   KIB,
+  kafkaTopicsMax,
   limitsMax,
+  MIB,
   maxPacketSizeCeilingBytes,
   maxPacketSizeDefaultBytes,
-  MIB,
   routesMax,
   segmentRegionBytes,
   stopWithinDefaultMs,
@@ -29,6 +29,7 @@ import {
   count,
   duration,
   flag,
+  freeText,
   noted,
   objectOrOff,
   oneOrList,
@@ -60,7 +61,7 @@ const nameShape = {
   wrong: 'is not a name of 1 to 63 characters a-z, 0-9 and inner -',
   remedy: 'Write lower-case letters, digits and -, as in plant7-gw03.',
 };
-const notEmpty = { pattern: /^[^]+$/, wrong: 'is empty', remedy: 'Write a value.' };
+const notEmpty = { pattern: /^[\s\S]+$/, wrong: 'is empty', remedy: 'Write a value.' };
 const path = { pattern: /^[^\0]+$/, wrong: 'is not a path', remedy: 'Write a path of a file.' };
 const routeName = {
   pattern: /^[^\p{Cc}]{1,128}$/u,
@@ -69,24 +70,28 @@ const routeName = {
 };
 
 function object<T extends v.ObjectEntries>(prose: string, entries: T) {
-  return v.pipe(
-    v.strictObject(entries),
-    noted({ description: prose }),
-  );
+  return v.pipe(v.strictObject(entries), noted({ description: prose }));
 }
 
 const listener = object('A TCP socket that takes MQTT 3.1.1 and 5.', {
   bind: address({ prose: 'Where to listen, host:port. Port 0 takes a free one.', change: cold }),
   broker: v.optional(
-    choice(['embedded'], {
-      prose: 'The broker behind this listener: it gets every packet that no route captures.',
-      change: cold,
-    }),
+    choice(
+      ['embedded'],
+      {
+        prose: 'The broker behind this listener: it gets every packet that no route captures.',
+        change: cold,
+      },
+      /^mqtts?:/,
+    ),
     'embedded',
   ),
   maxPacketSize: v.optional(
     size(
-      { prose: 'The largest MQTT Control Packet taken; a larger one ends its connection.', change: cold },
+      {
+        prose: 'The largest MQTT Control Packet taken; a larger one ends its connection.',
+        change: cold,
+      },
       { min: packetLeastBytes, max: maxPacketSizeCeilingBytes },
     ),
     showSize(maxPacketSizeDefaultBytes),
@@ -115,13 +120,14 @@ const limit = object('A token bucket. Name messages, bytes or both.', {
   ),
   burstBytes: v.optional(
     size({
-      prose: 'Bytes a full bucket holds. Default: one second of bytes, or one largest packet.',
+      prose: 'Bytes a full bucket holds; a larger message takes all. Default: one second of bytes.',
       change: hot,
     }),
   ),
   over: v.optional(
     choice(['hold', 'drop', 'bury'], {
-      prose: 'What happens beyond it: the device waits, the frame is dropped, or kept as a dead letter.',
+      prose:
+        'What happens beyond it: the device waits, the frame is dropped, or kept as a dead letter.',
       change: hot,
     }),
     'hold',
@@ -131,7 +137,7 @@ const limit = object('A token bucket. Name messages, bytes or both.', {
 const target = object('Where the events of a route go.', {
   upstream: text({ prose: 'A name under upstreams.', change: hot }, notEmpty),
   topic: v.optional(
-    text({
+    freeText({
       prose:
         'Template of the record’s topic. Default: the Topic Name; for Kafka its / are written as "."',
       change: hot,
@@ -139,14 +145,18 @@ const target = object('Where the events of a route go.', {
     '{topic}',
   ),
   key: v.optional(
-    text({ prose: 'Template of the record’s key; order is kept per key.', change: hot }),
+    freeText({ prose: 'Template of the record’s key; order is kept per key.', change: hot }),
     '{device}',
   ),
   delivery: v.optional(
-    choice(['at-least-once', 'at-most-once'], {
-      prose: 'Retried until confirmed, or sent at most once.',
-      change: cold,
-    }),
+    choice(
+      ['at-least-once', 'at-most-once'],
+      {
+        prose: 'Retried until confirmed, or sent at most once.',
+        change: cold,
+      },
+      /^exactly-once$/,
+    ),
     'at-least-once',
   ),
   envelope: v.optional(
@@ -177,15 +187,12 @@ const target = object('Where the events of a route go.', {
 
 const route = object('Events whose Topic Name matches; the first matching route takes them.', {
   name: text({ prose: 'Unique; ce_type of its records.', change: hot }, routeName),
-  from: topicFilter({ prose: 'A Topic Filter; + and # leave the captures {1}, {2} …', change: hot }),
+  from: topicFilter({
+    prose: 'A Topic Filter; + and # leave the captures {1}, {2} …',
+    change: hot,
+  }),
   to: oneOrList(target, { prose: 'One target or a list of them.', change: hot }),
-  limits: v.optional(
-    v.pipe(
-      v.array(limit),
-      noted({ description: 'Rates, checked in turn.' }),
-    ),
-    [],
-  ),
+  limits: v.optional(v.pipe(v.array(limit), noted({ description: 'Rates, checked in turn.' })), []),
   local: v.optional(
     flag({ prose: 'Subscribers of the broker behind the listener get it too.', change: hot }),
     true,
@@ -200,10 +207,16 @@ const route = object('Events whose Topic Name matches; the first matching route 
 
 const lag = object('How far an upstream may fall behind, and what happens then.', {
   bytes: v.optional(
-    size({ prose: 'Default: buffer.bytes under hold, half of it under skip.', change: hot }, { min: MIB }),
+    size(
+      { prose: 'Default: buffer.bytes under hold, half of it under skip.', change: hot },
+      { min: MIB },
+    ),
   ),
   age: v.optional(
-    duration({ prose: 'Default: none under hold, buffer.age under skip.', change: hot }, { min: 1 }),
+    duration(
+      { prose: 'Default: none under hold, buffer.age under skip.', change: hot },
+      { min: 1 },
+    ),
   ),
   over: v.optional(
     choice(['hold', 'skip'], {
@@ -236,7 +249,10 @@ const kafka = object('A Kafka cluster.', {
     choice(['all'], { prose: 'A record is confirmed by all in-sync replicas.', change: cold }),
     'all',
   ),
-  createTopics: v.optional(flag({ prose: 'Create Kafka topics that do not exist.', change: cold }), false),
+  createTopics: v.optional(
+    flag({ prose: 'Create Kafka topics that do not exist.', change: cold }),
+    false,
+  ),
   maxTopics: v.optional(
     count(
       { prose: 'Kafka topics this agent writes to; events for more are buried.', change: cold },
@@ -286,7 +302,10 @@ const buffer = object('The SQLite file that events wait in.', {
     showSize(bufferDefaultBytes),
   ),
   age: v.optional(
-    duration({ prose: 'Older events are evicted (dropOldest) or warned of (hold).', change: cold }, { min: 1_000 }),
+    duration(
+      { prose: 'Older events are evicted (dropOldest) or warned of (hold).', change: cold },
+      { min: 1_000 },
+    ),
     showDuration(bufferDefaultAgeMs),
   ),
   whenFull: v.optional(
@@ -298,7 +317,10 @@ const buffer = object('The SQLite file that events wait in.', {
   ),
   commitEvery: v.optional(
     duration(
-      { prose: 'Wait this long for a fuller commit: less flash wear, later acknowledgements.', change: hot },
+      {
+        prose: 'Wait this long for a fuller commit: less flash wear, later acknowledgements.',
+        change: hot,
+      },
       { max: commitEveryMaxMs },
     ),
     '0ms',
@@ -319,17 +341,17 @@ const http = object('/healthz /readyz /metrics /status, and the commands of this
 export const configSchema = object('The config of a tidegate agent.', {
   gateway: v.optional(
     text(
-      { prose: 'Name of this gateway. Default: host name and 8 digits of the machine id.', change: cold },
+      {
+        prose: 'Name of this gateway. Default: host name and 8 digits of the machine id.',
+        change: cold,
+      },
       nameShape,
     ),
   ),
   mqtt: v.optional(
     object('Devices that speak MQTT.', {
       listeners: v.optional(
-        v.pipe(
-          v.array(listener),
-          noted({ description: 'Sockets for devices.' }),
-        ),
+        v.pipe(v.array(listener), noted({ description: 'Sockets for devices.' })),
         [{ bind: '127.0.0.1:1883' }],
       ),
     }),
@@ -340,16 +362,16 @@ export const configSchema = object('The config of a tidegate agent.', {
     v.maxLength(routesMax, complaint(`has more than ${routesMax} routes`, 'Merge routes.')),
     noted({ description: 'In order; the first match wins.' }),
   ),
-  upstreams: v.pipe(
-    v.record(v.string(), upstream),
-    noted({ description: 'By name.' }),
-  ),
+  upstreams: v.pipe(v.record(v.string(), upstream), noted({ description: 'By name.' })),
   buffer: v.optional(buffer, {}),
   http: v.optional(objectOrOff(http, { prose: 'The local HTTP port, or off.', change: cold }), {}),
   log: v.optional(
     object('The log on standard output.', {
       level: v.optional(
-        choice(['debug', 'info', 'warn', 'error'], { prose: 'The least level written.', change: hot }),
+        choice(['debug', 'info', 'warn', 'error'], {
+          prose: 'The least level written.',
+          change: hot,
+        }),
         'info',
       ),
     }),

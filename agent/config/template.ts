@@ -47,7 +47,8 @@ export function readTemplate(text: string): Template | Wrong {
 function unbalanced(brace: string): Wrong {
   return {
     wrong: `has a ${brace} that is no placeholder`,
-    remedy: 'Write {device}, {client}, {topic}, {gateway} or {1}; a brace itself cannot be written.',
+    remedy:
+      'Write {device}, {client}, {topic}, {gateway} or {1}; a brace itself cannot be written.',
   };
 }
 

@@ -87,7 +87,8 @@ export function readByteRate(value: unknown): Read<number> {
 
 export function readAddress(value: unknown): Read<Address> {
   const bad = { wrong: 'is not an address', remedy: addressRemedy };
-  if (typeof value === 'number') return { wrong: 'is a port without a host', remedy: addressRemedy };
+  if (typeof value === 'number')
+    return { wrong: 'is a port without a host', remedy: addressRemedy };
   if (typeof value !== 'string') return bad;
   const colon = value.lastIndexOf(':');
   if (colon < 0) return { wrong: 'has no port', remedy: addressRemedy };
@@ -123,7 +124,10 @@ function readUnit(
   if (!match) return { wrong: `is not ${what}`, remedy };
   const unit = Object.hasOwn(units, match[2] ?? '') ? units[match[2] ?? ''] : undefined;
   if (unit === undefined) {
-    return { wrong: `has the unknown unit ${match[2]}; known are ${Object.keys(units).join(' ')}`, remedy };
+    return {
+      wrong: `has the unknown unit ${match[2]}; known are ${Object.keys(units).join(' ')}`,
+      remedy,
+    };
   }
   return { value: Number(match[1]) * unit };
 }
@@ -136,7 +140,9 @@ function isBare(value: unknown): boolean {
 export function isLoopback(host: string): boolean {
   if (host === 'localhost') return true;
   if (isIPv4(host)) return host.startsWith('127.');
-  return /^(?:0*:)*:?0*1$/.test(host) && isIPv6(host) && host.includes('::') ? true : host === '::1';
+  return /^(?:0*:)*:?0*1$/.test(host) && isIPv6(host) && host.includes('::')
+    ? true
+    : host === '::1';
 }
 
 export function showAddress(address: Address): string {

@@ -3,21 +3,103 @@
  * started only when the config uses it, each within its memory bound. It keeps the last state of
  * every lane, and passes the operator's pause and resume on.
  */
-import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads';
+import type { MessagePort } from 'node:worker_threads';
+import { Worker } from 'node:worker_threads';
 import { egressThreadOldGenerationMib, threadYoungGenerationMib } from '../bounds.ts';
 import type { LaneName, LaneSpec } from '../buffer/protocol.ts';
-import type { Config, UpstreamConfig } from '../config/types.ts';
-import type { Report } from '../events.ts';
-import type { LaneState } from './lane-state.ts';
-import type { EgressStart, FromEgress, ToEgress } from './thread-protocol.ts';
+import type { Config } from '../config/types.ts';
+import { messageOf, TidegateError } from '../errors.ts';
+import type { EventName, Fields, Report } from '../events.ts';
 
-/** A thread that does not stop within this is ended. */
+/** A thread that does not stop within this is ended: its cursor is safe, a crash is a normal stop. */
 const stopThreadMs = 2_000;
+
+/** What a lane's loop is doing, as `/readyz` and `/metrics` show it. */
+export interface LaneState {
+  readonly lane: LaneName;
+  readonly state: string;
+  readonly since: number;
+  readonly retries: number;
+  readonly lastError: string | null;
+}
+
+type FromEgress =
+  | { readonly kind: 'event'; readonly name: EventName; readonly fields: Fields }
+  | ({ readonly kind: 'lane' } & LaneState)
+  | { readonly kind: 'stopped' };
 
 export interface EgressParts {
   readonly config: Config;
   readonly lanes: readonly LaneSpec[];
-  readonly buffer: { connectEgress(lanes: readonly LaneName[]): MessagePort };
+  readonly connectBuffer: (lanes: readonly LaneName[]) => MessagePort;
   readonly report: Report;
   readonly changed: (states: readonly LaneState[]) => void;
+  readonly failed: (error: TidegateError) => void;
+}
+
+export class EgressThreads {
+  readonly #parts: EgressParts;
+  readonly #states = new Map<LaneName, LaneState>();
+  readonly #threads: Worker[] = [];
+  #stopping = false;
+
+  constructor(parts: EgressParts) {
+    this.#parts = parts;
+    const { config, lanes } = parts;
+    const isKafka = (lane: LaneSpec): boolean => config.upstreams[lane.upstream]?.kind === 'kafka';
+    this.#start(lanes.filter(isKafka));
+    this.#start(lanes.filter((lane) => !isKafka(lane)));
+  }
+
+  /** False: no such upstream. */
+  command(kind: 'pause' | 'resume', upstream: string): boolean {
+    if (this.#parts.config.upstreams[upstream] === undefined) return false;
+    for (const thread of this.#threads) thread.postMessage({ kind, upstream });
+    return true;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await Promise.all(this.#threads.map((thread) => stopThread(thread)));
+  }
+
+  #start(lanes: readonly LaneSpec[]): void {
+    if (lanes.length === 0) return;
+    const { config, connectBuffer } = this.#parts;
+    const bufferPort = connectBuffer(lanes.map((lane) => lane.lane));
+    const { gateway, upstreams } = config;
+    const thread = new Worker(new URL('../egress-thread.ts', import.meta.url), {
+      workerData: { bufferPath: config.buffer.path, bufferPort, lanes, upstreams, gateway },
+      transferList: [bufferPort],
+      resourceLimits: {
+        maxYoungGenerationSizeMb: threadYoungGenerationMib,
+        maxOldGenerationSizeMb: egressThreadOldGenerationMib,
+      },
+    });
+    thread.on('message', (message: FromEgress) => this.#heard(message));
+    thread.on('error', (error) => {
+      this.#parts.failed(new TidegateError('internal', `egress thread: ${messageOf(error)}`));
+    });
+    thread.on('exit', (code) => {
+      if (this.#stopping) return;
+      this.#parts.failed(new TidegateError('internal', `egress thread ended with code ${code}`));
+    });
+    this.#threads.push(thread);
+  }
+
+  #heard(message: FromEgress): void {
+    if (message.kind === 'event') this.#parts.report(message.name, message.fields);
+    if (message.kind !== 'lane') return;
+    const { lane, state, since, retries, lastError } = message;
+    this.#states.set(lane, { lane, state, since, retries, lastError });
+    this.#parts.changed([...this.#states.values()]);
+  }
+}
+
+async function stopThread(thread: Worker): Promise<void> {
+  const exited = new Promise<void>((resolve) => thread.once('exit', () => resolve()));
+  thread.postMessage({ kind: 'stop' });
+  const timer = setTimeout(() => void thread.terminate(), stopThreadMs);
+  await exited;
+  clearTimeout(timer);
 }

@@ -74,7 +74,12 @@ export class MqttListener {
     const { path, partials, report, maxPacketBytes, faultName, openBroker } = this.#parts;
     connectionNumber += 1;
     const filter = new MqttFilter(socket, {
-      path, partials, report, maxPacketBytes, faultName, openBroker,
+      path,
+      partials,
+      report,
+      maxPacketBytes,
+      faultName,
+      openBroker,
       peer: `${socket.remoteAddress}:${socket.remotePort}`,
       number: connectionNumber,
       onClosed: (closed) => {

@@ -7,12 +7,13 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseMetrics, type Samples } from './metrics.ts';
+import { freePorts } from './ports.ts';
 
 const main = fileURLToPath(new URL('../../agent/main.ts', import.meta.url));
 const readyWithinMs = 30_000;
@@ -26,6 +27,8 @@ export interface AgentSetup {
   /** Further top-level keys of the config. */
   readonly extra?: Readonly<Record<string, unknown>>;
   readonly listener?: Readonly<Record<string, unknown>>;
+  /** Where its folder is made; the system's temporary folder unless given. */
+  readonly parent?: string;
   /** Put in front of the command, e.g. strace and its arguments. */
   readonly wrap?: readonly string[];
 }
@@ -42,7 +45,7 @@ export class AgentUnderTest {
     this.#setup = setup;
     this.mqttPort = mqttPort;
     this.httpPort = httpPort;
-    this.directory = mkdtempSync(join(tmpdir(), 'tidegate-test-'));
+    this.directory = mkdtempSync(join(setup.parent ?? tmpdir(), 'tidegate-test-'));
     writeFileSync(
       join(this.directory, 'tidegate.yaml'),
       JSON.stringify({
@@ -62,7 +65,9 @@ export class AgentUnderTest {
 
   /** Not started yet. */
   static async prepare(setup: AgentSetup): Promise<AgentUnderTest> {
-    return new AgentUnderTest(setup, await freePort(), await freePort());
+    const [mqttPort, httpPort] = await freePorts(2);
+    if (mqttPort === undefined || httpPort === undefined) throw new Error('no free ports');
+    return new AgentUnderTest(setup, mqttPort, httpPort);
   }
 
   static async start(setup: AgentSetup): Promise<AgentUnderTest> {
@@ -149,18 +154,6 @@ export class AgentUnderTest {
   logTail(): string {
     return this.log().slice(-logLinesShown).join('\n');
   }
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }
 
 export function accepts(port: number): Promise<boolean> {

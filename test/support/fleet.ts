@@ -60,6 +60,7 @@ class Device {
     socket.on('error', () => socket.destroy());
     socket.on('close', () => {
       if (this.state === 'stopped') return;
+      this.#fleet.drops += 1;
       this.state = 'down';
       setTimeout(() => this.connect(), reconnectMs);
     });
@@ -117,6 +118,8 @@ export class Fleet {
   readonly #devices: Device[];
   /** Messages sent again after a reconnect. */
   resent = 0;
+  /** Connections that ended without being asked to. */
+  drops = 0;
   /** PUBACKs for what was not in flight: always a fault of the server. */
   strayAcknowledgements = 0;
   #timer: NodeJS.Timeout | null = null;

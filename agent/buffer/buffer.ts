@@ -1,0 +1,172 @@
+/**
+ * The buffer as the main thread holds it: starts the buffer thread and speaks its messages. Imports
+ * no SQLite. Bodies are transferred, not copied: after `append` the caller's ArrayBuffer is empty.
+ */
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { bufferThreadOldGenerationMib, threadYoungGenerationMib } from '../bounds.ts';
+import { type ErrorCode, messageOf, TidegateError } from '../errors.ts';
+import type { Report } from '../events.ts';
+import type {
+  BufferGauges,
+  BufferStart,
+  BufferStat,
+  FromBuffer,
+  LaneName,
+  ToBuffer,
+} from './protocol.ts';
+
+export type Opened = Extract<FromBuffer, { kind: 'opened' }>;
+export type Committed = Extract<FromBuffer, { kind: 'committed' }>;
+export type SegmentToAppend = Omit<Extract<ToBuffer, { kind: 'append' }>, 'kind'>;
+
+export interface BufferPort {
+  readonly opened: Opened;
+  /** Takes the body: its ArrayBuffer is transferred. Answered by `onCommitted`, in order. */
+  append(segment: SegmentToAppend): void;
+  onCommitted(callback: (committed: Committed) => void): void;
+  /** Called once: nothing is committed any more. */
+  onFailed(callback: (error: TidegateError) => void): void;
+  /** The egress side's port, to be transferred to its worker. */
+  connectEgress(lanes: readonly LaneName[]): MessagePort;
+  /** As last pushed, twice a second while something changes. */
+  gauges(): BufferGauges;
+  stat(): Promise<BufferStat>;
+  putMeta(key: string, value: string): void;
+  /** Commits what waits and can, empties the WAL, closes the file. */
+  stop(): Promise<void>;
+}
+
+/** @throws TidegateError bufferLocked | bufferCannotOpen | bufferNewer | bufferNotDurable | … */
+export async function openBuffer(start: BufferStart, report: Report): Promise<BufferPort> {
+  const worker = new Worker(new URL('./thread.ts', import.meta.url), {
+    workerData: start,
+    name: 'buffer',
+    resourceLimits: {
+      maxYoungGenerationSizeMb: threadYoungGenerationMib,
+      maxOldGenerationSizeMb: bufferThreadOldGenerationMib,
+    },
+  });
+  const port = new WorkerBuffer(worker, report);
+  try {
+    await port.ready();
+    return port;
+  } catch (error) {
+    await worker.terminate();
+    throw error;
+  }
+}
+
+class WorkerBuffer implements BufferPort {
+  readonly #worker: Worker;
+  readonly #report: Report;
+  readonly #stats = new Map<number, PromiseWithResolvers<BufferStat>>();
+  readonly #opened = Promise.withResolvers<BufferGauges>();
+  readonly #stopped = Promise.withResolvers<void>();
+  #openedAs: Opened | null = null;
+  #lastGauges: BufferGauges | null = null;
+  #onCommitted: (committed: Committed) => void = () => {};
+  #onFailed: (error: TidegateError) => void = () => {};
+  #failure: TidegateError | null = null;
+  #stopping = false;
+  #statId = 0;
+
+  constructor(worker: Worker, report: Report) {
+    this.#worker = worker;
+    this.#report = report;
+    worker.on('message', (message: FromBuffer) => this.#take(message));
+    worker.on('error', (error) => this.#fail('bufferFailed', messageOf(error)));
+    worker.on('exit', (code) => this.#exited(code));
+  }
+
+  async ready(): Promise<void> {
+    this.#lastGauges = await this.#opened.promise;
+  }
+
+  get opened(): Opened {
+    if (!this.#openedAs) throw new TidegateError('internal', 'the buffer is not open');
+    return this.#openedAs;
+  }
+
+  append(segment: SegmentToAppend): void {
+    this.#send({ kind: 'append', ...segment }, [segment.body]);
+  }
+
+  onCommitted(callback: (committed: Committed) => void): void {
+    this.#onCommitted = callback;
+  }
+
+  onFailed(callback: (error: TidegateError) => void): void {
+    this.#onFailed = callback;
+    if (this.#failure) callback(this.#failure);
+  }
+
+  connectEgress(lanes: readonly LaneName[]): MessagePort {
+    const { port1, port2 } = new MessageChannel();
+    this.#send({ kind: 'egress', port: port1, lanes }, [port1]);
+    return port2;
+  }
+
+  gauges(): BufferGauges {
+    if (!this.#lastGauges) throw new TidegateError('internal', 'the buffer is not open');
+    return this.#lastGauges;
+  }
+
+  stat(): Promise<BufferStat> {
+    if (this.#failure) return Promise.reject(this.#failure);
+    const id = ++this.#statId;
+    const waiting = Promise.withResolvers<BufferStat>();
+    this.#stats.set(id, waiting);
+    this.#send({ kind: 'stat', id });
+    return waiting.promise;
+  }
+
+  putMeta(key: string, value: string): void {
+    this.#send({ kind: 'meta', key, value });
+  }
+
+  async stop(): Promise<void> {
+    if (!this.#stopping) this.#send({ kind: 'stop' });
+    this.#stopping = true;
+    await this.#stopped.promise;
+  }
+
+  #send(message: ToBuffer, transfer: (ArrayBuffer | MessagePort)[] = []): void {
+    this.#worker.postMessage(message, transfer);
+  }
+
+  #take(message: FromBuffer): void {
+    if (message.kind === 'committed') this.#onCommitted(message);
+    else if (message.kind === 'event') this.#report(message.name, message.fields);
+    else if (message.kind === 'gauges') this.#lastGauges = message.gauges;
+    else if (message.kind === 'stat') this.#answerStat(message.id, message.stat);
+    else if (message.kind === 'failed') this.#fail(message.code as ErrorCode, message.message);
+    else if (message.kind === 'opened') this.#takeOpened(message);
+    else this.#stopping = true;
+  }
+
+  /** The first gauges are asked for before anyone can ask us. */
+  #takeOpened(message: Opened): void {
+    this.#openedAs = message;
+    this.stat().then(this.#opened.resolve, this.#opened.reject);
+  }
+
+  #answerStat(id: number, stat: BufferStat): void {
+    this.#lastGauges = stat;
+    this.#stats.get(id)?.resolve(stat);
+    this.#stats.delete(id);
+  }
+
+  #fail(code: ErrorCode, detail: string): void {
+    if (this.#failure) return;
+    this.#failure = new TidegateError(code, detail);
+    this.#opened.reject(this.#failure);
+    for (const waiting of this.#stats.values()) waiting.reject(this.#failure);
+    this.#stats.clear();
+    this.#onFailed(this.#failure);
+  }
+
+  #exited(code: number): void {
+    this.#stopped.resolve();
+    if (!this.#stopping) this.#fail('bufferFailed', `the buffer thread ended with ${code}`);
+  }
+}

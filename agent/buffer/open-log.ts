@@ -1,0 +1,98 @@
+/**
+ * From a path to an open log: lock, database (salvaged where SQLite cannot read it), stored routes,
+ * the state of every lane, the reserve. The order matters: nothing is touched before the lock is
+ * ours, and the reserve is made last, given up first.
+ */
+import { checkpointPages } from '../bounds.ts';
+import type { Report } from '../events.ts';
+import { checkpointPagesFor } from './capacity.ts';
+import {
+  canonicalPath,
+  isDamage,
+  isDiskFull,
+  openWriter,
+  pragmaNumber,
+  type Sqlite,
+} from './database.ts';
+import { type BufferLock, takeLock } from './lock.ts';
+import { type LogState, loadState, toRow } from './log-state.ts';
+import type { BufferStart } from './protocol.ts';
+import { Reserve } from './reserve.ts';
+import { Routes } from './routes.ts';
+import { isMarkedDamaged, salvage } from './salvage.ts';
+import { readMeta, readRoutes, Statements } from './statements.ts';
+
+/** What auto_vacuum databases of this library are made with; the file's own value rules later. */
+const assumedPageBytes = 4_096;
+
+export interface OpenLog {
+  readonly path: string;
+  readonly lock: BufferLock;
+  readonly db: Sqlite;
+  readonly sql: Statements;
+  readonly routes: Routes;
+  readonly state: LogState;
+  readonly reserve: Reserve;
+  readonly epoch: string;
+  readonly pageBytes: number;
+  readonly checkpointPages: number;
+}
+
+/** @throws TidegateError bufferLocked | bufferCannotOpen | bufferNewer | bufferNotDurable */
+export function openLog(start: BufferStart, report: Report, wallMs: number): OpenLog {
+  const { options } = start;
+  const path = canonicalPath(options.path);
+  const lock = takeLock(path);
+  try {
+    if (isMarkedDamaged(path)) salvage(path, report, wallMs);
+    return openLocked(start, path, lock, report, wallMs);
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+function openLocked(
+  start: BufferStart,
+  path: string,
+  lock: BufferLock,
+  report: Report,
+  wallMs: number,
+): OpenLog {
+  const { options } = start;
+  const reserve = new Reserve(path, options.reserveBytes);
+  const pages = checkpointPagesFor(options.bytes, assumedPageBytes, checkpointPages);
+  const read = (): OpenLog => {
+    const db = openWriter(path, { checkpointPages: pages });
+    try {
+      const opened = { path, lock, db, reserve, checkpointPages: pages };
+      return { ...opened, ...readLog(db, start) };
+    } catch (error) {
+      db.close();
+      throw error;
+    }
+  };
+  try {
+    return read();
+  } catch (error) {
+    if (isDiskFull(error)) reserve.giveUp();
+    else if (isDamage(error)) salvage(path, report, wallMs);
+    else throw error;
+    return read();
+  }
+}
+
+function readLog(
+  db: Sqlite,
+  start: BufferStart,
+): Pick<OpenLog, 'sql' | 'routes' | 'state' | 'epoch' | 'pageBytes'> {
+  const sql = new Statements(db);
+  const routes = new Routes(readRoutes(db));
+  const state = loadState(db, routes, start.lanes);
+  sql.begin();
+  for (const lane of state.lanes.values()) if (lane.lag) sql.putCursor(toRow(lane));
+  sql.putMeta('limitBytes', String(start.options.bytes));
+  sql.commit();
+  const epoch = readMeta(db, 'epoch') ?? '';
+  return { sql, routes, state, epoch, pageBytes: pragmaNumber(db, 'page_size') };
+}

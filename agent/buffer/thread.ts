@@ -1,0 +1,150 @@
+/**
+ * The buffer thread: the writer, wired to its messages. Owns the timers (a cursor waits for a commit
+ * at most `cursorDelayMs`; a tick twice a second) and the ports of the egress threads. No decision
+ * about the log is made here.
+ */
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { cursorDelayMs } from '../bounds.ts';
+import { messageOf, TidegateError } from '../errors.ts';
+import type {
+  BufferStart,
+  BufferToEgress,
+  EgressToBuffer,
+  FromBuffer,
+  LaneName,
+  ToBuffer,
+} from './protocol.ts';
+import { type Effects, Writer } from './writer.ts';
+
+const tickEveryMs = 500;
+/** Between steps of trimming while nothing else is to do: appends come in between. */
+const tidyDelayMs = 5;
+
+if (!parentPort) throw new TidegateError('internal', 'the buffer thread is started as a worker');
+const main: MessagePort = parentPort;
+const egressOf = new Map<LaneName, MessagePort>();
+const egressPorts = new Set<MessagePort>();
+let cursorTimer: NodeJS.Timeout | null = null;
+let tidyTimer: NodeJS.Timeout | null = null;
+let commitsShown = -1;
+
+const effects: Effects = {
+  wallMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
+  report: (name, fields = {}) => say({ kind: 'event', name, fields }),
+  committed: (append, commitSeconds) => {
+    const { sequence, body } = append;
+    say({ kind: 'committed', sequence, commitSeconds, bytes: body.byteLength });
+    const wake: BufferToEgress = { kind: 'committed', lastSequence: sequence };
+    for (const port of egressPorts) port.postMessage(wake);
+  },
+  advanced: (lane, id) => tell(lane, { kind: 'advanced', lane, id }),
+  jumped: (lane, generation, position) =>
+    tell(lane, { kind: 'cursor', lane, generation, position }),
+  failed: (error) => sayFailed(error),
+};
+
+const writer = open();
+if (writer) run(writer);
+else main.close();
+
+function open(): Writer | null {
+  try {
+    return new Writer(workerData as BufferStart, effects);
+  } catch (error) {
+    sayFailed(error);
+    return null;
+  }
+}
+
+function run(writer: Writer): void {
+  const { nextSequence, nextFrame } = writer.state;
+  const { epoch } = writer;
+  const routeIds = writer.routeIds();
+  const livedMs = writer.livedMs();
+  say({ kind: 'opened', epoch, nextSequence, nextFrame, livedMs, routeIds });
+  const ticking = setInterval(() => guard(() => tick(writer)), tickEveryMs);
+  main.on('message', (message: ToBuffer) => {
+    guard(() => {
+      if (message.kind === 'append') writer.append(message);
+      else if (message.kind === 'egress') connect(writer, message.port, message.lanes);
+      else if (message.kind === 'meta') writer.putMeta(message.key, message.value);
+      else if (message.kind === 'stat') say({ kind: 'stat', id: message.id, stat: writer.stat() });
+      else stop(writer, ticking);
+    });
+  });
+}
+
+function connect(writer: Writer, port: MessagePort, lanes: readonly LaneName[]): void {
+  egressPorts.add(port);
+  port.on('message', (advance: EgressToBuffer) => guard(() => advanceLane(writer, advance)));
+  port.on('close', () => egressPorts.delete(port));
+  for (const lane of lanes) {
+    egressOf.set(lane, port);
+    const found = writer.state.lanes.get(lane);
+    if (!found) throw new TidegateError('internal', `lane ${lane} is not in the buffer's config`);
+    const { generation, position } = found;
+    tell(lane, { kind: 'cursor', lane, generation, position });
+  }
+  const lastSequence = writer.state.nextSequence - 1;
+  port.postMessage({ kind: 'committed', lastSequence } satisfies BufferToEgress);
+}
+
+function advanceLane(writer: Writer, advance: EgressToBuffer): void {
+  if (!writer.advance(advance) || cursorTimer) return;
+  cursorTimer = setTimeout(() => {
+    cursorTimer = null;
+    guard(() => writer.flush());
+    tidySoon(writer);
+  }, cursorDelayMs);
+}
+
+function tidySoon(writer: Writer): void {
+  if (tidyTimer) return;
+  tidyTimer = setTimeout(() => {
+    tidyTimer = null;
+    guard(() => {
+      if (writer.tidy()) tidySoon(writer);
+    });
+  }, tidyDelayMs);
+}
+
+function tick(writer: Writer): void {
+  writer.tick();
+  tidySoon(writer);
+  if (writer.commits === commitsShown && writer.mode === 'running') return;
+  commitsShown = writer.commits;
+  say({ kind: 'gauges', gauges: writer.gauges() });
+}
+
+function stop(writer: Writer, ticking: NodeJS.Timeout): void {
+  clearInterval(ticking);
+  if (cursorTimer) clearTimeout(cursorTimer);
+  if (tidyTimer) clearTimeout(tidyTimer);
+  writer.stop();
+  for (const port of egressPorts) port.close();
+  say({ kind: 'stopped' });
+  main.close();
+}
+
+/** An error nobody foresaw ends the writing, not the process: main decides what follows. */
+function guard(action: () => void): void {
+  try {
+    action();
+  } catch (error) {
+    sayFailed(error);
+  }
+}
+
+function sayFailed(error: unknown): void {
+  const code = error instanceof TidegateError ? error.code : 'bufferFailed';
+  say({ kind: 'failed', code, message: messageOf(error) });
+}
+
+function say(message: FromBuffer): void {
+  main.postMessage(message);
+}
+
+function tell(lane: LaneName, message: BufferToEgress): void {
+  egressOf.get(lane)?.postMessage(message);
+}

@@ -1,0 +1,335 @@
+/**
+ * The one writer of the log. Owns: the queue of appends, the advances that wait for a commit, the
+ * state after the last COMMIT, and what to do when a commit fails.
+ *
+ *   running    appends commit as they come; what they find waiting rides along
+ *   holding    an append waits for room (full, or a lane beyond its lag); cursors still commit
+ *   diskFull   the reserve is given up; cursors, trim and checkpoint run in its room, appends wait
+ *   failed     a sync that did not recover: nothing more is written or acknowledged
+ *   stopped
+ *
+ * `committed` is called after COMMIT returned under synchronous=FULL and at no other place: promise 1
+ * stands on that line. All times and all speech to the outside go through `Effects`, so that a test
+ * drives this class without threads.
+ */
+import { type ErrorCode, messageOf, TidegateError } from '../errors.ts';
+import type { EventName, Fields, Report } from '../events.ts';
+import { Capacity } from './capacity.ts';
+import { isDamage, isDiskFull, isInputOutput, sqliteCode } from './database.ts';
+import { gaugesOf, statOf } from './gauges.ts';
+import { cloneState, type LogState } from './log-state.ts';
+import { type OpenLog, openLog } from './open-log.ts';
+import type { Work } from './passing.ts';
+import type {
+  BufferGauges,
+  BufferStart,
+  BufferStat,
+  CursorPosition,
+  EgressToBuffer,
+  LaneName,
+} from './protocol.ts';
+import { markDamaged } from './salvage.ts';
+import { reopenAfterSync, wasApplied } from './sync-recovery.ts';
+import { type Append, type Done, type Task, transact } from './transaction.ts';
+import { trimmable } from './trim.ts';
+import { Upkeep } from './upkeep.ts';
+
+export interface Effects {
+  readonly wallMs: () => number;
+  readonly monotonicMs: () => number;
+  readonly report: Report;
+  committed(append: Append, commitSeconds: number): void;
+  advanced(lane: LaneName, id: number): void;
+  jumped(lane: LaneName, generation: number, position: CursorPosition): void;
+  failed(error: TidegateError): void;
+}
+
+export type Mode = 'running' | 'holding' | 'diskFull' | 'failed' | 'stopped';
+
+/** `held`: the append (if any) waits; `again`: the same is to be tried at once. */
+type CommitResult = 'committed' | 'held' | 'again';
+
+/** Sync failures in a row before we halt; each was a whole close, reopen and checkpoint. */
+const syncAttempts = 5;
+const msPerSecond = 1_000;
+
+export class Writer {
+  readonly #start: BufferStart;
+  readonly #effects: Effects;
+  readonly #capacity: Capacity;
+  readonly #upkeep: Upkeep;
+  readonly #openedAtMs: number;
+  readonly #livedBeforeMs: number;
+  readonly #waiting: Append[] = [];
+  #log: OpenLog;
+  #state: LogState;
+  #pending: EgressToBuffer[] = [];
+  #mode: Mode = 'running';
+  /** Why appends or burials wait, as the gauges say it. */
+  #holdReason: string | null = null;
+  #burialWaits = false;
+  #syncFailures = 0;
+  /** Grows with every commit: whoever shows the gauges sees that something changed. */
+  commits = 0;
+
+  constructor(start: BufferStart, effects: Effects) {
+    this.#effects = effects;
+    this.#openedAtMs = effects.monotonicMs();
+    this.#log = openLog(start, effects.report, effects.wallMs());
+    const { sql, path, pageBytes, checkpointPages, reserve } = this.#log;
+    this.#start = { ...start, options: { ...start.options, path } };
+    this.#state = this.#log.state;
+    this.#livedBeforeMs = this.#state.livedMs;
+    this.#capacity = new Capacity(sql, this.#start.options, pageBytes, checkpointPages);
+    this.#upkeep = new Upkeep(this.#start.options, this.#capacity, effects.report);
+    if (!reserve.make()) this.#enterDiskFull('the reserve could not be made');
+  }
+
+  get mode(): Mode {
+    return this.#mode;
+  }
+
+  get epoch(): string {
+    return this.#log.epoch;
+  }
+
+  get state(): Readonly<LogState> {
+    return this.#state;
+  }
+
+  /** Sum of monotonic time over all runs on this file. */
+  livedMs(): number {
+    return this.#livedBeforeMs + this.#effects.monotonicMs() - this.#openedAtMs;
+  }
+
+  /** Stored ids, in the order of the definitions. */
+  routeIds(): number[] {
+    return this.#start.routes.map((definition) => this.#log.routes.reserve(definition));
+  }
+
+  append(append: Append): void {
+    this.#waiting.push(append);
+    this.run();
+  }
+
+  /** @returns whether it still waits for a commit */
+  advance(advance: EgressToBuffer): boolean {
+    this.#pending.push(advance);
+    if (advance.now) this.flush();
+    else if (this.#waiting.length > 0) this.run();
+    return this.#pending.length > 0;
+  }
+
+  /** Commits waiting appends as far as there is room. */
+  run(): void {
+    while (this.#mode === 'running' || this.#mode === 'holding') {
+      const [append] = this.#waiting;
+      const result = append ? this.#commit(append) : 'held';
+      if (result === 'held') return;
+      if (result === 'committed') this.#waiting.shift();
+    }
+  }
+
+  /** Commits what waits without an append. */
+  flush(): void {
+    if (this.#pending.length > 0) this.#commitAlone();
+  }
+
+  putMeta(key: string, value: string): void {
+    if (this.#alive) this.#guard(() => this.#log.sql.putMeta(key, value));
+  }
+
+  /** Time passes: age, lag by age, lived time, holds, pages to give back. */
+  tick(): void {
+    if (!this.#alive) return;
+    const { sql } = this.#log;
+    const full = this.#mode === 'diskFull';
+    this.#guard(() =>
+      this.#upkeep.tick({ sql, state: this.#state, livedMs: this.livedMs(), full }),
+    );
+    if (this.#mode === 'diskFull' && this.#upkeep.remakeReserve(this.#log.reserve)) this.#release();
+    if (this.#waiting.length > 0 && this.#mode !== 'diskFull') this.run();
+    else if (this.#pending.length > 0 || this.#mayAge()) this.#commitAlone();
+    if (this.#waiting.length === 0 && this.#alive) this.#settle(null);
+  }
+
+  /** One bounded step of trimming while nothing else is to do. @returns whether more is left */
+  tidy(): boolean {
+    if (!trimmable(this.#state)) return false;
+    this.#commitAlone();
+    return this.#alive && trimmable(this.#state);
+  }
+
+  gauges(): BufferGauges {
+    const { sql } = this.#log;
+    const view = { state: this.#state, sql, livedMs: this.livedMs(), fill: this.#capacity.fill() };
+    return gaugesOf(view, this.#start.options.bytes, this.#holdReason);
+  }
+
+  stat(): BufferStat {
+    return statOf(this.gauges(), this.#state, this.#log.epoch);
+  }
+
+  stop(): void {
+    if (this.#mode === 'stopped') return;
+    this.run();
+    this.flush();
+    this.putMeta('livedMs', String(Math.round(this.livedMs())));
+    if (this.#alive) this.#guard(() => this.#log.sql.checkpoint());
+    this.#mode = 'stopped';
+    this.#log.db.close();
+    this.#log.lock.release();
+  }
+
+  get #alive(): boolean {
+    return this.#mode !== 'failed' && this.#mode !== 'stopped';
+  }
+
+  #commitAlone(): void {
+    let again = this.#alive;
+    while (again) again = this.#commit(null) === 'again';
+  }
+
+  #commit(append: Append | null): CommitResult {
+    const { sql } = this.#log;
+    const notes: [EventName, Fields | undefined][] = [];
+    const work = this.#work((name, fields) => notes.push([name, fields]));
+    const startedMs = this.#effects.monotonicMs();
+    const task = this.#task(append);
+    let done: Done | null = null;
+    try {
+      sql.begin();
+      done = transact(work, task);
+      sql.commit();
+    } catch (error) {
+      const result = this.#survive(error, append, done);
+      if (result !== 'committed') return result;
+    }
+    if (!done) return 'again';
+    const seconds = (this.#effects.monotonicMs() - startedMs) / msPerSecond;
+    for (const [name, fields] of notes) this.#effects.report(name, fields);
+    this.#install(work, task, done, seconds);
+    return done.hold === null ? 'committed' : 'held';
+  }
+
+  /** COMMIT returned: now the copy is the state, and everyone may hear of it. */
+  #install(work: Work, task: Task, done: Done, seconds: number): void {
+    const before = this.#state.lanes;
+    this.#state = work.state;
+    this.#pending = [...done.blocked];
+    this.#burialWaits = done.blocked.length > 0;
+    this.#syncFailures = 0;
+    this.commits += 1;
+    this.#log.routes.markStored(done.routes);
+    for (const lane of work.state.lanes.values()) {
+      if (before.get(lane.lane)?.generation === lane.generation) continue;
+      this.#effects.jumped(lane.lane, lane.generation, lane.position);
+    }
+    for (const advance of done.answered) this.#effects.advanced(advance.lane, advance.id);
+    if (task.append && !done.hold) this.#effects.committed(task.append, seconds);
+    if (task.append) this.#settle(done.hold);
+  }
+
+  /** After an error in a transaction: is it on disk (`committed`), to be repeated, or to wait? */
+  #survive(error: unknown, append: Append | null, done: Done | null): CommitResult {
+    this.#log.sql.rollback();
+    if (isInputOutput(error)) return this.#recoverSync(error, append, done);
+    if (isDiskFull(error)) {
+      this.#enterDiskFull(messageOf(error));
+    } else if (sqliteCode(error).startsWith('SQLITE_BUSY')) {
+      this.#settle('busy');
+    } else if (isDamage(error)) {
+      markDamaged(this.#log.path);
+      this.#fail('bufferFailed', 'the file is damaged; the next start salvages it', error);
+    } else {
+      this.#fail('bufferFailed', messageOf(error), error);
+    }
+    return 'held';
+  }
+
+  /** Promise 1: nothing is acknowledged until reopening and a whole checkpoint succeeded. */
+  #recoverSync(error: unknown, append: Append | null, done: Done | null): CommitResult {
+    this.#syncFailures += 1;
+    this.#effects.report('bufferSyncFailed', { error: sqliteCode(error) });
+    try {
+      if (this.#syncFailures > syncAttempts) throw error;
+      const { db, sql } = reopenAfterSync(this.#log);
+      this.#log = { ...this.#log, db, sql };
+      this.#capacity.rebind(sql);
+      this.#effects.report('bufferSyncRecovered', {});
+      return done && wasApplied(db, done.changed, append) ? 'committed' : 'again';
+    } catch (cause) {
+      this.#fail('bufferSyncFailed', messageOf(cause), cause);
+      return 'held';
+    }
+  }
+
+  #enterDiskFull(error: string): void {
+    if (this.#mode === 'diskFull') return;
+    this.#mode = 'diskFull';
+    this.#holdReason = 'disk full';
+    this.#log.reserve.giveUp();
+    this.#effects.report('bufferDiskFull', { error });
+    this.#commitAlone();
+    this.#guard(() => this.#log.sql.checkpoint());
+  }
+
+  /** Something beside a transaction. Its failures have the same consequences. */
+  #guard(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      this.#survive(error, null, null);
+    }
+  }
+
+  #fail(code: ErrorCode, detail: string, cause: unknown): void {
+    this.#mode = 'failed';
+    this.#effects.failed(new TidegateError(code, `${this.#log.path}: ${detail}`, { cause }));
+  }
+
+  /** Says once that something waits, and once that it no longer does. */
+  #settle(appendHold: string | null): void {
+    if (this.#mode !== 'running' && this.#mode !== 'holding') return;
+    const reason = appendHold ?? (this.#burialWaits ? 'dead letters full' : null);
+    if (reason !== null) {
+      if (this.#mode === 'running') this.#effects.report('bufferHolding', { reason });
+      this.#mode = 'holding';
+      this.#holdReason = reason;
+    } else if (
+      this.#mode === 'holding' &&
+      (this.#holdReason !== 'full' || this.#capacity.roomy())
+    ) {
+      this.#release();
+    }
+  }
+
+  #release(): void {
+    this.#effects.report('bufferReleased', { reason: this.#holdReason });
+    this.#mode = 'running';
+    this.#holdReason = null;
+  }
+
+  /** Something may have grown too old without an append to notice it. */
+  #mayAge(): boolean {
+    if (this.#start.options.whenFull === 'dropOldest' && this.#state.segments > 1) return true;
+    const lanes = [...this.#state.lanes.values()];
+    return lanes.some((lane) => lane.lag?.over === 'skip' && lane.backlogFrames > 0);
+  }
+  #work(report: Report = this.#effects.report): Work {
+    const { sql, routes } = this.#log;
+    return { sql, routes, state: cloneState(this.#state), report };
+  }
+
+  #task(append: Append | null): Task {
+    return {
+      append,
+      advances: this.#pending,
+      options: this.#start.options,
+      capacity: this.#capacity,
+      before: this.#state.lanes,
+      wallMs: this.#effects.wallMs(),
+      livedMs: this.livedMs(),
+    };
+  }
+}

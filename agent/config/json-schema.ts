@@ -1,0 +1,15 @@
+/**
+ * The schema as JSON Schema (draft 7), for editors: completion, prose on hover, unknown keys marked.
+ * Its converter is loaded only here, and only when asked for. Units stand as patterns; relations
+ * between keys cannot be said in it and are left to `tidegate check`.
+ */
+import { toJsonSchema } from '@valibot/to-json-schema';
+import { configSchema } from './schema.ts';
+
+export function jsonSchemaText(): string {
+  const { $schema, ...rest } = toJsonSchema(configSchema, {
+    errorMode: 'ignore',
+    ignoreActions: ['raw_transform', 'raw_check'],
+  });
+  return `${JSON.stringify({ $schema, title: 'Tidegate config', ...rest }, null, 2)}\n`;
+}

@@ -1,0 +1,144 @@
+/**
+ * What must hold between keys: names that refer to one another, two things on one address, plain
+ * text towards the network, numbers that exclude each other. Routes have a file of their own.
+ *
+ * An error refuses the config; a warning says what is likely not meant.
+ */
+import { limitsMax } from '../bounds.ts';
+import {
+  type Complain,
+  type DraftMap,
+  listOf,
+  mapOf,
+  numberOf,
+  targetsOf,
+  textOf,
+} from './draft.ts';
+import { relateRoutes } from './relations-routes.ts';
+import type { Address, KeyPath } from './types.ts';
+import { isLoopback, showAddress, showSize } from './units.ts';
+
+const warning = { severity: 'warning' } as const;
+const upstreamNameShape = /^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/;
+/** Names that objects of the language have already. */
+const takenNames = new Set(['constructor', 'prototype', '__proto__']);
+
+/** @param written the tree as written, @param draft what the schema made of it */
+export function relate(written: DraftMap, draft: DraftMap, complain: Complain): void {
+  relateListeners(draft, complain);
+  relateUpstreams(mapOf(written.upstreams), draft, complain);
+  relateRoutes(draft, Object.keys(mapOf(written.upstreams)), complain);
+  relateLimits(draft, complain);
+}
+
+interface Bound {
+  readonly path: KeyPath;
+  readonly address: Address;
+}
+
+function addressOf(value: unknown): Address | null {
+  const { host, port } = mapOf(value);
+  return typeof host === 'string' && typeof port === 'number' ? { host, port } : null;
+}
+
+function relateListeners(draft: DraftMap, complain: Complain): void {
+  const listeners = listOf(mapOf(draft.mqtt).listeners);
+  const taken: Bound[] = [];
+  const bind = (map: DraftMap, path: KeyPath, what: string): void => {
+    const address = addressOf(map.bind);
+    if (!address) return;
+    if (map.insecure !== true && !isLoopback(address.host)) {
+      complain(
+        [...path, 'bind'],
+        `${showAddress(address)} is reached from other machines in plain text, without authentication`,
+        `Bind ${what} to 127.0.0.1, or say insecure: true beside bind where the network is trusted.`,
+      );
+    }
+    const other = taken.find((earlier) => collides(earlier.address, address));
+    if (other) {
+      const message = `${showAddress(address)} is taken by ${showAddress(other.address)} above`;
+      complain([...path, 'bind'], message, 'Give each its own port.');
+    }
+    taken.push({ path, address });
+  };
+  for (const [index, listener] of listeners.entries()) {
+    bind(mapOf(listener), ['mqtt', 'listeners', index], 'the listener');
+  }
+  bind(mapOf(draft.http), ['http'], 'http');
+  if (Array.isArray(mapOf(draft.mqtt).listeners) && listeners.length === 0) {
+    const message = 'no listener: no device can connect';
+    complain(['mqtt', 'listeners'], message, 'Add one with bind: 127.0.0.1:1883.', warning);
+  }
+}
+
+const everyAddress = new Set(['0.0.0.0', '::']);
+
+function collides(a: Address, b: Address): boolean {
+  if (a.port === 0 || a.port !== b.port) return false;
+  return a.host === b.host || everyAddress.has(a.host) || everyAddress.has(b.host);
+}
+
+function relateUpstreams(written: DraftMap, draft: DraftMap, complain: Complain): void {
+  const used = new Set<string | null>();
+  for (const route of listOf(draft.routes)) {
+    for (const { target } of targetsOf(mapOf(route), [])) used.add(textOf(target.upstream));
+  }
+  const bufferBytes = numberOf(mapOf(draft.buffer).bytes);
+  for (const [name, value] of Object.entries(written)) {
+    const path = ['upstreams', name];
+    if (!upstreamNameShape.test(name) || takenNames.has(name)) {
+      const message = `${JSON.stringify(name)} is not a name of 1 to 63 characters A-Z, a-z, 0-9, _ and -`;
+      complain(path, message, 'Rename it here and in the routes.', { part: 'key' });
+      continue;
+    }
+    relateKind(mapOf(value), path, complain);
+    if (!used.has(name)) {
+      const message = `no route names the upstream ${name}`;
+      complain(path, message, 'Name it in a route’s to, or take it out.', {
+        ...warning,
+        part: 'key',
+      });
+    }
+    const lagBytes = numberOf(mapOf(mapOf(mapOf(draft.upstreams)[name]).lag).bytes);
+    if (lagBytes !== null && bufferBytes !== null && lagBytes > bufferBytes) {
+      const message = `${showSize(lagBytes)} is more than buffer.bytes (${showSize(bufferBytes)}), which is full first`;
+      complain([...path, 'lag', 'bytes'], message, 'Write less, or raise buffer.bytes.', warning);
+    }
+  }
+}
+
+function relateKind(upstream: DraftMap, path: KeyPath, complain: Complain): void {
+  const kinds = ['kafka', 'file'].filter((kind) => Object.hasOwn(upstream, kind));
+  const later = ['nats', 'amqp', 'http', 'mqtt'].some((kind) => Object.hasOwn(upstream, kind));
+  if (kinds.length === 1 || (later && kinds.length === 0)) return;
+  const remedy = 'Give it one of kafka: { brokers: [host:9092] } and file: { directory: ./out }.';
+  const message = kinds.length === 0 ? 'is neither kafka nor file' : 'is both kafka and file';
+  complain(path, message, remedy, { part: 'key' });
+}
+
+function relateLimits(draft: DraftMap, complain: Complain): void {
+  let total = 0;
+  for (const [index, route] of listOf(draft.routes).entries()) {
+    for (const [place, limit] of listOf(mapOf(route).limits).entries()) {
+      relateLimit(mapOf(limit), ['routes', index, 'limits', place], complain);
+      total++;
+    }
+  }
+  if (total > limitsMax) {
+    complain(['routes'], `${total} limits are more than ${limitsMax}`, 'Use fewer limits.');
+  }
+}
+
+function relateLimit(limit: DraftMap, path: KeyPath, complain: Complain): void {
+  if (limit.per === undefined) return;
+  if (limit.messages === undefined && limit.bytes === undefined) {
+    complain(path, 'limits nothing', 'Add messages: 100/s, bytes: 64KiB/s, or both.');
+    return;
+  }
+  if (limit.burst !== undefined && limit.messages === undefined) {
+    complain([...path, 'burst'], 'burst counts messages, which have no rate here', 'Add messages.');
+  }
+  if (limit.burstBytes !== undefined && limit.bytes === undefined) {
+    complain([...path, 'burstBytes'], 'bytes have no rate here', 'Add bytes: 64KiB/s.');
+  }
+}

@@ -1,0 +1,392 @@
+/**
+ * Kafka as an upstream: records into partition queues, batches into Produce requests, answers into
+ * outcomes.
+ *
+ * `flush` (or the linger's end) gathers every partition that has something to send and nothing in
+ * flight, by the broker that leads it, into one request a broker. Each partition's answer is judged
+ * alone by the table of kafka-errors.ts. Waiting times live in two places: a broker that cannot be
+ * reached holds its partitions; a partition whose batch was answered badly holds only itself.
+ *
+ * An unconfirmed batch is sent again, byte for byte, under the same producer id and sequence, until
+ * it is confirmed or classed as one to bury. Nothing here gives up on its own.
+ */
+import { kafkaTopicsMax } from '../bounds.ts';
+import { TidegateError } from '../errors.ts';
+import { Backoff, type Random } from './backoff.ts';
+import { type Compression, codecOf, type KafkaClient, type PartitionAnswer } from './kafka.ts';
+import type { BatchCodec, ProducerIdentity, RecordBatch } from './kafka-batch.ts';
+import { classify, type KafkaFault, kafkaCode } from './kafka-errors.ts';
+import type { BatchBounds, PartitionQueue } from './kafka-partition.ts';
+import type { KafkaTopic } from './kafka-topic.ts';
+import { TopicTable } from './kafka-topics.ts';
+import type { EgressRecord } from './record.ts';
+import type { Upstream, UpstreamSink } from './upstream.ts';
+
+export interface KafkaSettings {
+  readonly compression: Compression;
+  readonly createTopics: boolean;
+  readonly maxTopics: number;
+  readonly lingerMs: number;
+}
+
+export interface KafkaParts {
+  readonly client: KafkaClient;
+  readonly sink: UpstreamSink;
+  readonly random: Random;
+  /** The lane is at-most-once: one attempt, no repeat. */
+  readonly once: boolean;
+  readonly bounds?: BatchBounds;
+}
+
+/** Batches of one Produce request together; a larger one is cut between partitions. */
+const requestBytes = 4 * 1024 * 1024;
+const firstAnswerAgainMs = 100;
+
+type Mode = 'idle' | 'sending' | 'paused' | 'abandoning';
+
+interface BrokerState {
+  readonly backoff: Backoff;
+  retryAtMs: number;
+}
+
+export class KafkaUpstream implements Upstream {
+  readonly #client: KafkaClient;
+  readonly #sink: UpstreamSink;
+  readonly #settings: KafkaSettings;
+  readonly #random: Random;
+  readonly #once: boolean;
+  readonly #codec: BatchCodec;
+  readonly #topics: TopicTable;
+  readonly #brokers = new Map<number, BrokerState>();
+  /** Partitions with something to send and nothing in flight. */
+  readonly #due = new Set<PartitionQueue>();
+  #mode: Mode = 'idle';
+  #identity: ProducerIdentity | null = null;
+  #renewal: Promise<ProducerIdentity> | null = null;
+  #pending = 0;
+  #inFlight = 0;
+  #requests = 0;
+  #timer: NodeJS.Timeout | null = null;
+  #timerAtMs = Number.POSITIVE_INFINITY;
+  #landed: (() => void) | null = null;
+
+  constructor(settings: KafkaSettings, parts: KafkaParts) {
+    this.#settings = settings;
+    this.#client = parts.client;
+    this.#sink = parts.sink;
+    this.#random = parts.random;
+    this.#once = parts.once;
+    this.#codec = codecOf(settings.compression);
+    this.#topics = new TopicTable({
+      client: parts.client,
+      random: parts.random,
+      createTopics: settings.createTopics,
+      maxTopics: Math.min(settings.maxTopics, kafkaTopicsMax),
+      bounds: parts.bounds,
+      enqueue: (record, topic) => this.#enqueue(record, topic),
+      bury: (record, error) => this.#buryRecord(record, error),
+      buryBatch: (batch, error) => this.#buryBatch(batch, error),
+      opened: () => this.#dispatch(),
+      retrying: (error, attempt, delayMs) => this.#sink.retrying(error, attempt, delayMs),
+      halted: (error) => this.#halt(error),
+      restart: (reason) => this.#sink.restart(reason),
+      settled: () => this.#sink.progress(),
+    });
+  }
+
+  get pending(): number {
+    return this.#pending;
+  }
+
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  async connect(): Promise<void> {
+    await this.#client.connect();
+    this.#identity ??= await this.#client.identity();
+    this.#mode = 'sending';
+    this.#dispatch();
+  }
+
+  submit(record: EgressRecord): void {
+    this.#pending += 1;
+    this.#topics.submit(record);
+  }
+
+  flush(): void {
+    this.#topics.refresh();
+    const { lingerMs } = this.#settings;
+    if (lingerMs === 0 || this.#someFull()) this.#dispatch();
+    else this.#wakeAt(performance.now() + lingerMs);
+  }
+
+  pause(): void {
+    this.#mode = 'paused';
+  }
+
+  resume(): void {
+    if (this.#mode !== 'paused') return;
+    this.#mode = 'sending';
+    this.#topics.askAgain();
+    this.#dispatch();
+  }
+
+  async abandon(): Promise<void> {
+    this.#mode = 'abandoning';
+    this.#due.clear();
+    this.#topics.clear();
+    this.#identity = null;
+    if (this.#requests > 0) {
+      await new Promise<void>((resolve) => {
+        this.#landed = resolve;
+      });
+    }
+    this.#pending = 0;
+  }
+
+  async close(): Promise<void> {
+    this.#mode = 'idle';
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#topics.close();
+    await this.#client.close();
+  }
+
+  #someFull(): boolean {
+    for (const queue of this.#due) if (queue.full) return true;
+    return false;
+  }
+
+  #enqueue(record: EgressRecord, topic: KafkaTopic): void {
+    const queue = topic.queueOf(record);
+    if (queue === undefined) {
+      const detail = `${topic.name} has no partition ${record.partition}`;
+      this.#buryRecord(record, new TidegateError('recordInvalid', detail));
+      return;
+    }
+    queue.append(record);
+    if (queue.inFlight === null) this.#due.add(queue);
+  }
+
+  /** Sends what may be sent now; what may not sets the timer. */
+  #dispatch(): void {
+    if (this.#mode !== 'sending' || this.#identity === null || this.#due.size === 0) return;
+    const nowMs = performance.now();
+    const requests = new Map<string, PartitionQueue[]>();
+    for (const queue of this.#due) {
+      const readyAtMs = this.#readyAt(queue);
+      if (readyAtMs > nowMs) {
+        this.#wakeAt(readyAtMs);
+        continue;
+      }
+      const name = `${queue.leader} ${queue.attempts === 0 ? 'first' : `again ${queue.where}`}`;
+      const group = requests.get(name);
+      if (group === undefined) requests.set(name, [queue]);
+      else group.push(queue);
+    }
+    for (const queues of requests.values()) this.#cut(queues);
+  }
+
+  #readyAt(queue: PartitionQueue): number {
+    if (queue.leader < 0) {
+      this.#topics.stale(queue.topic);
+      return performance.now() + firstAnswerAgainMs;
+    }
+    return Math.max(queue.retryAtMs, this.#brokers.get(queue.leader)?.retryAtMs ?? 0);
+  }
+
+  /** One or more requests to one broker. */
+  #cut(queues: readonly PartitionQueue[]): void {
+    let group: PartitionQueue[] = [];
+    let bytes = 0;
+    for (const queue of queues) {
+      const batch = queue.send(this.#identity as ProducerIdentity, this.#codec);
+      this.#due.delete(queue);
+      this.#inFlight += batch.count;
+      if (group.length > 0 && bytes + batch.wire.length > requestBytes) {
+        void this.#request(group);
+        group = [];
+        bytes = 0;
+      }
+      group.push(queue);
+      bytes += batch.wire.length;
+    }
+    if (group.length > 0) void this.#request(group);
+  }
+
+  async #request(queues: readonly PartitionQueue[]): Promise<void> {
+    const first = queues[0] as PartitionQueue;
+    const broker = first.leader;
+    const batches = queues.map((queue) => ({
+      topic: queue.topic,
+      partition: queue.partition,
+      wire: (queue.inFlight as RecordBatch).wire,
+    }));
+    this.#requests += 1;
+    const urgency = first.attempts === 0 ? 'first' : 'again';
+    let answers: PartitionAnswer[] | TidegateError;
+    try {
+      answers = await this.#client.produce(broker, batches, urgency);
+    } catch (error) {
+      answers = error as TidegateError;
+    }
+    this.#requests -= 1;
+    for (const queue of queues) this.#inFlight -= queue.inFlight?.count ?? 0;
+    if (this.#mode === 'abandoning') this.#forget(queues);
+    else if (answers instanceof TidegateError) this.#unanswered(broker, queues, answers);
+    else await this.#answered(broker, queues, answers);
+    if (this.#requests === 0) {
+      this.#landed?.();
+      this.#landed = null;
+    }
+  }
+
+  #forget(queues: readonly PartitionQueue[]): void {
+    for (const queue of queues) queue.dropInFlight();
+  }
+
+  /** Nothing is known of these batches: the broker is tried again later, with the same bytes. */
+  #unanswered(broker: number, queues: readonly PartitionQueue[], error: TidegateError): void {
+    if (error.class === 'halt') {
+      for (const queue of queues) this.#again(queue, 0);
+      this.#halt(error);
+      return;
+    }
+    const state = this.#brokerState(broker);
+    const delayMs = state.backoff.failed();
+    state.retryAtMs = performance.now() + delayMs;
+    for (const queue of queues) {
+      this.#topics.stale(queue.topic);
+      if (this.#once) this.#lose(queue, error);
+      else this.#again(queue, state.retryAtMs);
+    }
+    this.#sink.retrying(error, state.backoff.attempts, delayMs);
+    this.#dispatch();
+  }
+
+  #brokerState(broker: number): BrokerState {
+    const known = this.#brokers.get(broker);
+    if (known !== undefined) return known;
+    const made = { backoff: new Backoff(this.#random), retryAtMs: 0 };
+    this.#brokers.set(broker, made);
+    return made;
+  }
+
+  async #answered(
+    broker: number,
+    queues: readonly PartitionQueue[],
+    answers: readonly PartitionAnswer[],
+  ): Promise<void> {
+    const state = this.#brokerState(broker);
+    state.backoff.succeeded();
+    state.retryAtMs = 0;
+    for (const [index, queue] of queues.entries()) {
+      const answer = answers[index] as PartitionAnswer;
+      if (answer.errorCode === kafkaCode.none) this.#confirm(queue);
+      else await this.#judge(queue, classify(answer.errorCode, queue.where, answer.detail));
+      if (queue.inFlight === null && queue.hasWork) this.#due.add(queue);
+      else if (queue.empty) this.#topics.ranEmpty(queue.topic);
+    }
+    this.#dispatch();
+    this.#sink.progress();
+  }
+
+  #confirm(queue: PartitionQueue): void {
+    const batch = queue.confirmed();
+    for (let i = 0; i < batch.count; i++) {
+      this.#sink.confirmed(batch.segments[i] as never, batch.frames[i] as number);
+    }
+    this.#pending -= batch.count;
+  }
+
+  async #judge(queue: PartitionQueue, fault: KafkaFault): Promise<void> {
+    const { verdict, error } = fault;
+    if (verdict === 'confirmed') return this.#confirm(queue);
+    if (this.#once) return this.#lose(queue, error);
+    const count = queue.inFlight?.count ?? 0;
+    if (verdict === 'split' && count > 1) return queue.halved();
+    if (verdict === 'split') return this.#buryBatch(queue.dropInFlight(), error);
+    if (verdict === 'halt') {
+      this.#again(queue, 0);
+      return this.#halt(error);
+    }
+    if (verdict === 'missing' || verdict === 'stale') this.#topics.stale(queue.topic);
+    const delayMs = this.#delay(queue);
+    if (verdict === 'renew') {
+      const identity = await this.#renew();
+      queue.renew(identity ?? this.#stamp(), this.#codec, performance.now() + delayMs);
+      this.#due.add(queue);
+    } else this.#again(queue, performance.now() + delayMs);
+    this.#sink.retrying(error, queue.attempts, delayMs);
+  }
+
+  #stamp(): ProducerIdentity {
+    return this.#identity as ProducerIdentity;
+  }
+
+  #delay(queue: PartitionQueue): number {
+    const backoff = new Backoff(this.#random);
+    for (let i = 0; i < queue.attempts; i++) backoff.failed();
+    return backoff.failed();
+  }
+
+  /** A new producer id for whoever asks while one is being fetched; null if that failed. */
+  async #renew(): Promise<ProducerIdentity | null> {
+    this.#renewal ??= this.#client.identity().finally(() => {
+      this.#renewal = null;
+    });
+    try {
+      this.#identity = await this.#renewal;
+      return this.#identity;
+    } catch {
+      return null;
+    }
+  }
+
+  #again(queue: PartitionQueue, retryAtMs: number): void {
+    queue.again(retryAtMs);
+    this.#due.add(queue);
+  }
+
+  #lose(queue: PartitionQueue, error: TidegateError): void {
+    const batch = queue.dropInFlight();
+    queue.forgetIdentity();
+    this.#identity = null;
+    this.#pending -= batch.count;
+    this.#sink.lost(batch.count, error);
+  }
+
+  #buryBatch(batch: RecordBatch, error: TidegateError): void {
+    this.#pending -= batch.count;
+    if (this.#once) return this.#sink.lost(batch.count, error);
+    for (let i = 0; i < batch.count; i++) {
+      const segment = batch.segments[i] as never;
+      this.#sink.buried(segment, batch.frames[i] as number, error.code, error.message);
+    }
+  }
+
+  #buryRecord(record: EgressRecord, error: TidegateError): void {
+    this.#pending -= 1;
+    if (this.#once) return this.#sink.lost(1, error);
+    this.#sink.buried(record.segment, record.frame, error.code, error.message);
+  }
+
+  #halt(error: TidegateError): void {
+    if (this.#mode === 'paused') return;
+    this.#mode = 'paused';
+    this.#sink.halted(error);
+  }
+
+  #wakeAt(atMs: number): void {
+    if (this.#timer !== null && this.#timerAtMs <= atMs) return;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timerAtMs = atMs;
+    this.#timer = setTimeout(
+      () => {
+        this.#timer = null;
+        this.#dispatch();
+      },
+      Math.max(1, atMs - performance.now()),
+    );
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * The core as the path uses it: regions filled, routes installed, the open segment sealed. Bytes go
+ * in by copy (chunk, device name, the Topic Name behind an alias), a sealed body comes out as an
+ * ArrayBuffer of its own that can be given to another thread.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Limit, Route } from '../config/types.ts';
+import { TidegateError } from '../errors.ts';
+import { type Core, limitOver, limitPer, loadCore } from './core.ts';
+import { faultName } from './faults.ts';
+
+const epochHalfDigits = 8;
+const hexadecimal = 16;
+const seedBytes = 8;
+const sharePrefix = '$share/';
+
+export class PathCore {
+  readonly core: Core;
+  #routeIds: readonly number[] = [];
+
+  constructor() {
+    this.core = loadCore();
+    // A random key for the hash of names: no device can choose its bucket.
+    const seed = randomBytes(seedBytes);
+    this.core.bucketsClear(seed.readInt32LE(0), seed.readInt32LE(seedBytes / 2));
+  }
+
+  /** @throws TidegateError coreFault when a route does not fit the core: the config check let it by */
+  installRoutes(routes: readonly Route[], routeIds: readonly number[]): void {
+    this.core.routesClear();
+    for (const [index, route] of routes.entries()) {
+      const bytes = this.#putText(route.from);
+      const local = route.local ? 1 : 0;
+      const at = this.core.routeAdd(bytes, routeIds[index] ?? 0, route.maxBytes ?? 0, local);
+      if (at < 0) throw new TidegateError('coreFault', `route ${route.name}: ${faultName(-at)}`);
+      for (const limit of route.limits) this.#addLimit(at, limit, route.name);
+    }
+    this.#routeIds = routeIds;
+  }
+
+  /** Topic Filters that local subscribers hold; one the core cannot take matches everything. */
+  setLocalFilters(filters: readonly string[]): void {
+    this.core.localClear();
+    for (const filter of filters) {
+      if (this.core.localAdd(this.#putText(withoutShare(filter))) < 0) {
+        this.core.localAdd(this.#putText('#'));
+      }
+    }
+  }
+
+  /** @returns bytes placed: a longer chunk is taken in parts */
+  putChunk(bytes: Uint8Array): number {
+    const { CHUNK_BYTES, CHUNK_OFFSET, memory } = this.core;
+    const part = bytes.length > CHUNK_BYTES ? bytes.subarray(0, CHUNK_BYTES) : bytes;
+    memory.set(part, CHUNK_OFFSET);
+    return part.length;
+  }
+
+  putName(name: Uint8Array): void {
+    this.core.memory.set(name, this.core.NAME_OFFSET);
+  }
+
+  putAlias(topicName: Uint8Array): void {
+    this.core.memory.set(topicName, this.core.SCRATCH_OFFSET);
+  }
+
+  /** A view; it changes with the next call. */
+  bytesAt(offset: number, bytes: number): Buffer {
+    return this.core.bytes.subarray(offset, offset + bytes);
+  }
+
+  /** Frames of the open segment by stored route id. */
+  routeCounts(): [routeId: number, frames: number][] {
+    const counts: [number, number][] = [];
+    for (const [index, id] of this.#routeIds.entries()) {
+      const frames = this.core.counts[index] ?? 0;
+      if (frames > 0) counts.push([id, frames]);
+    }
+    return counts;
+  }
+
+  /** Closes the open segment and begins an empty one. @param epoch 16 hex digits */
+  seal(
+    epoch: string,
+    sequence: number,
+    firstFrame: number,
+    createdMs: number,
+    livedMs: number,
+  ): ArrayBuffer {
+    const high = Number.parseInt(epoch.slice(0, epochHalfDigits), hexadecimal);
+    const low = Number.parseInt(epoch.slice(epochHalfDigits), hexadecimal);
+    const { core } = this;
+    const bytes = core.seal(low, high, sequence, firstFrame, createdMs, livedMs);
+    const body = new ArrayBuffer(bytes);
+    new Uint8Array(body).set(this.bytesAt(core.SEGMENT_OFFSET, bytes));
+    core.segmentReset();
+    return body;
+  }
+
+  #addLimit(route: number, limit: Limit, name: string): void {
+    const at = this.core.limitAdd(
+      route,
+      limitPer[limit.per],
+      limit.messagesPerSecond,
+      limit.bytesPerSecond,
+      limit.burstMessages,
+      limit.burstBytes,
+      limitOver[limit.over],
+    );
+    if (at < 0) throw new TidegateError('coreFault', `limit of route ${name}: ${faultName(-at)}`);
+  }
+
+  #putText(text: string): number {
+    const bytes = Buffer.from(text);
+    this.core.memory.set(bytes, this.core.SCRATCH_OFFSET);
+    return bytes.length;
+  }
+}
+
+/** `$share/group/filter` → `filter` [MQTT 5.0 section 4.8.2]. */
+function withoutShare(filter: string): string {
+  if (!filter.startsWith(sharePrefix)) return filter;
+  const slash = filter.indexOf('/', sharePrefix.length);
+  return slash < 0 ? filter : filter.slice(slash + 1);
+}

@@ -1,0 +1,203 @@
+/**
+ * The local HTTP port: `/healthz /readyz /metrics /status`, and the operator's pause and resume.
+ *
+ *   GET  /healthz                        200 while the event loop turns
+ *   GET  /readyz                         200 when the buffer is open and the listeners are bound
+ *   GET  /metrics                        Prometheus text
+ *   GET  /status                         JSON
+ *   POST /upstreams/NAME/pause|resume    200, or 404 for a name that is not configured
+ *
+ * It has no authentication and is bound to loopback, so what a web page could send there counts: a
+ * POST is refused unless its Host is an address or localhost (DNS rebinding) and it has no Origin
+ * (a page's own request). Clients are bounded in number, time and header size; bodies are not read.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { isIP } from 'node:net';
+import {
+  httpConnectionsMax,
+  httpHeaderBytes,
+  httpHeadersWithinMs,
+  httpRequestWithinMs,
+} from '../bounds.ts';
+import { messageOf, TidegateError } from '../errors.ts';
+import { expositionContentType } from './exposition.ts';
+import type { Telemetry } from './telemetry.ts';
+
+export interface HttpSources {
+  readonly telemetry: Telemetry;
+  readonly gateway: string;
+  readonly version: string;
+  /** False: there is no such upstream. */
+  command(action: UpstreamAction, upstream: string): boolean;
+}
+
+export type UpstreamAction = 'pause' | 'resume';
+
+export interface HttpPort {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly body: string;
+  readonly type?: string;
+  readonly allow?: string;
+}
+
+const checkEveryMs = 1_000;
+const upstreamPath = /^\/upstreams\/([^/]+)\/(pause|resume)$/;
+
+/** @throws TidegateError bindFailed */
+export async function openHttp(
+  bind: { readonly host: string; readonly port: number },
+  sources: HttpSources,
+): Promise<HttpPort> {
+  const server = createServer({
+    headersTimeout: httpHeadersWithinMs,
+    requestTimeout: httpRequestWithinMs,
+    connectionsCheckingInterval: checkEveryMs,
+    maxHeaderSize: httpHeaderBytes,
+  });
+  server.maxConnections = httpConnectionsMax;
+  server.on('request', (request, response) => void serve(request, response, sources, bind.host));
+  const port = await listen(server, bind);
+  sources.telemetry.report('listenerBound', { protocol: 'http', host: bind.host, port });
+  return { port, close: () => close(server) };
+}
+
+function listen(server: Server, bind: { host: string; port: number }): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error) => {
+      reject(new TidegateError('bindFailed', `http ${bind.host}:${bind.port}: ${error.message}`));
+    });
+    server.listen(bind.port, bind.host, () => {
+      const address = server.address();
+      resolve(typeof address === 'object' && address ? address.port : bind.port);
+    });
+  });
+}
+
+function close(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
+}
+
+async function serve(
+  request: IncomingMessage,
+  response: ServerResponse,
+  sources: HttpSources,
+  boundHost: string,
+): Promise<void> {
+  let answer: Answer;
+  try {
+    answer = await route(request, sources, boundHost);
+  } catch (error) {
+    sources.telemetry.report('unexpected', { where: 'http', error: messageOf(error) });
+    answer = json(500, { error: 'see the log' });
+  }
+  const { status, body, type = 'application/json; charset=utf-8', allow } = answer;
+  response.writeHead(status, {
+    'content-type': type,
+    'content-length': Buffer.byteLength(body),
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    ...(allow === undefined ? {} : { allow }),
+    // A body was announced that nobody will read: the connection cannot be used again.
+    ...(hasBody(request) ? { connection: 'close' } : {}),
+  });
+  response.end(request.method === 'HEAD' ? undefined : body);
+}
+
+function hasBody(request: IncomingMessage): boolean {
+  const length = request.headers['content-length'];
+  return request.headers['transfer-encoding'] !== undefined || (length ?? '0') !== '0';
+}
+
+type Read = (sources: HttpSources) => Answer | Promise<Answer>;
+
+const readable: Readonly<Record<string, Read>> = {
+  '/healthz': () => ({ status: 200, body: 'ok\n', type: 'text/plain; charset=utf-8' }),
+  '/readyz': readiness,
+  '/metrics': async ({ telemetry }) => ({
+    status: 200,
+    body: await telemetry.metrics(),
+    type: expositionContentType,
+  }),
+  '/status': status,
+};
+
+function route(
+  request: IncomingMessage,
+  sources: HttpSources,
+  boundHost: string,
+): Answer | Promise<Answer> {
+  const path = (request.url ?? '/').split('?')[0] ?? '/';
+  const isRead = request.method === 'GET' || request.method === 'HEAD';
+  const read = Object.hasOwn(readable, path) ? readable[path] : undefined;
+  if (read) return isRead ? read(sources) : notAllowed('GET, HEAD');
+  const match = upstreamPath.exec(path);
+  if (!match) return json(404, { error: 'no such path' });
+  if (request.method !== 'POST') return notAllowed('POST');
+  const refusal = foreign(request, boundHost);
+  if (refusal !== null) return json(403, { error: refusal });
+  return command(match[2] as UpstreamAction, match[1] ?? '', sources);
+}
+
+function notAllowed(allow: string): Answer {
+  return { ...json(405, { error: `only ${allow}` }), allow };
+}
+
+/** Why this request may be a web page's and not the operator's; null when it is not. */
+function foreign(request: IncomingMessage, boundHost: string): string | null {
+  if (request.headers.origin !== undefined) return 'requests of web pages are not taken';
+  const host = (request.headers.host ?? '').replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
+  const isOurs = host === 'localhost' || host === boundHost || isIP(host) !== 0;
+  return isOurs ? null : 'the Host header must name an address or localhost';
+}
+
+function command(action: UpstreamAction, written: string, sources: HttpSources): Answer {
+  let upstream: string;
+  try {
+    upstream = decodeURIComponent(written);
+  } catch {
+    return json(404, { error: 'no such upstream' });
+  }
+  const isKnown = sources.command(action, upstream);
+  return isKnown
+    ? json(200, { upstream, action })
+    : json(404, { error: `no upstream ${upstream}` });
+}
+
+function readiness({ telemetry }: HttpSources): Answer {
+  const { ready, degraded } = telemetry;
+  return json(ready ? 200 : 503, { ready, degraded, upstreams: lanes(telemetry) });
+}
+
+function status({ telemetry, gateway, version }: HttpSources): Answer {
+  return json(200, {
+    gateway,
+    version,
+    ready: telemetry.ready,
+    degraded: telemetry.degraded,
+    uptimeSeconds: Math.round(process.uptime()),
+    connections: telemetry.openConnections,
+    upstreams: lanes(telemetry),
+    buffer: telemetry.gaugesSource(),
+  });
+}
+
+function lanes(telemetry: Telemetry): object {
+  return Object.fromEntries(
+    telemetry.laneStates.map(({ lane, state, since, retries, lastError }) => [
+      lane,
+      { state, since: new Date(since).toISOString(), retries, lastError },
+    ]),
+  );
+}
+
+function json(statusCode: number, value: object): Answer {
+  return { status: statusCode, body: `${JSON.stringify(value)}\n` };
+}

@@ -1,0 +1,107 @@
+/**
+ * Routes as the core knows them: a filter in the trie, the id that frames store, the largest
+ * payload, whether local subscribers may want a copy, and the chain of its limits. The index is the
+ * order of `routeAdd`; the first route that matches wins, so it is the lowest index.
+ *
+ *   route  storedId u32 | maxPayloadBytes i32 | local i32 | first limit i32 (−1 none)
+ */
+import { LOCAL_TRIE, ROUTES_MAX, ROUTES_OFFSET, ROUTE_BYTES, ROUTE_TRIE } from './layout';
+import { FAULT_NONE, FAULT_ROUTES_FULL, FAULT_ROUTE_UNKNOWN, FAULT_TRIE_FULL } from './fault';
+import { addLimit, limitsClear } from './limits';
+import { trieAdd, trieClear, trieEmpty, trieMatch } from './topics';
+
+const ROUTE_STORED_ID: i32 = 0;
+const ROUTE_MAX_PAYLOAD: i32 = 4;
+const ROUTE_LOCAL: i32 = 8;
+const ROUTE_LIMIT: i32 = 12;
+
+/** `localAdd`: there is no room for this filter, everything matches from now on. */
+const LOCAL_EVERYTHING: i32 = 1;
+
+let routes: i32 = 0;
+let localEmpty: bool = true;
+let localEverything: bool = false;
+
+@inline
+function routeAt(index: i32): i32 {
+  return ROUTES_OFFSET + index * ROUTE_BYTES;
+}
+
+/** Routes, their limits and all buckets. Frames already in the open segment stay. */
+export function routesClear(): void {
+  routes = 0;
+  trieClear(ROUTE_TRIE);
+  limitsClear();
+}
+
+export function routeAdd(
+  filterBytes: i32, storedRouteId: u32, maxPayloadBytes: i32, local: i32,
+): i32 {
+  if (routes == ROUTES_MAX) return -FAULT_ROUTES_FULL;
+  const found = trieAdd(ROUTE_TRIE, filterBytes, routes);
+  if (found != FAULT_NONE) return -found;
+  const route = routeAt(routes);
+  store<u32>(route, storedRouteId, ROUTE_STORED_ID);
+  store<i32>(route, maxPayloadBytes, ROUTE_MAX_PAYLOAD);
+  store<i32>(route, local, ROUTE_LOCAL);
+  store<i32>(route, -1, ROUTE_LIMIT);
+  return routes++;
+}
+
+export function limitAdd(
+  routeIndex: i32, per: i32, messagesPerSecond: f64, bytesPerSecond: f64,
+  burstMessages: f64, burstBytes: f64, over: i32,
+): i32 {
+  if (routeIndex < 0 || routeIndex >= routes) return -FAULT_ROUTE_UNKNOWN;
+  const route = routeAt(routeIndex);
+  const first = load<i32>(route, ROUTE_LIMIT);
+  const made = addLimit(
+    first, per, messagesPerSecond, bytesPerSecond, burstMessages, burstBytes, over,
+  );
+  if (made >= 0 && first < 0) store<i32>(route, made, ROUTE_LIMIT);
+  return made;
+}
+
+export function localClear(): void {
+  trieClear(LOCAL_TRIE);
+  localEmpty = true;
+  localEverything = false;
+}
+
+/** @returns 0; 1 when the trie is full and everything matches; −fault */
+export function localAdd(filterBytes: i32): i32 {
+  const found = trieAdd(LOCAL_TRIE, filterBytes, 0);
+  if (found == FAULT_TRIE_FULL) {
+    localEverything = true;
+    localEmpty = false;
+    return LOCAL_EVERYTHING;
+  }
+  localEmpty = trieEmpty(LOCAL_TRIE) && !localEverything;
+  return -found;
+}
+
+@inline
+export function routeOf(topicName: i32, bytes: i32): i32 {
+  return routes == 0 ? -1 : trieMatch(ROUTE_TRIE, topicName, bytes);
+}
+
+/** May a local subscriber of what this route captures want it? */
+export function wantedLocally(routeIndex: i32, topicName: i32, bytes: i32): bool {
+  if (localEmpty || load<i32>(routeAt(routeIndex), ROUTE_LOCAL) == 0) return false;
+  return localEverything || trieMatch(LOCAL_TRIE, topicName, bytes) >= 0;
+}
+
+@inline
+export function storedIdOf(routeIndex: i32): u32 {
+  return load<u32>(routeAt(routeIndex), ROUTE_STORED_ID);
+}
+
+@inline
+export function maxPayloadOf(routeIndex: i32): i32 {
+  return load<i32>(routeAt(routeIndex), ROUTE_MAX_PAYLOAD);
+}
+
+@inline
+export function firstLimitOf(routeIndex: i32): i32 {
+  return load<i32>(routeAt(routeIndex), ROUTE_LIMIT);
+}

@@ -10,14 +10,15 @@
 import { partialPacketsBytes } from './bounds.ts';
 import { EmbeddedBroker } from './broker/embedded.ts';
 import { type BufferPort, openBuffer } from './buffer/buffer.ts';
+import type { Appender } from './buffer/protocol.ts';
 import { bufferOptionsOf, lanesOf, routeDefinitionsOf } from './config/derive.ts';
+import { lastGoodKey } from './config/load.ts';
 import type { Config } from './config/types.ts';
 import { EgressThreads } from './egress/threads.ts';
-import { TidegateError } from './errors.ts';
+import type { TidegateError } from './errors.ts';
 import type { Report } from './events.ts';
-import { type Core, loadCore } from './frames/core.ts';
 import { faultName } from './frames/faults.ts';
-import { installRoutes } from './frames/routes.ts';
+import { PathCore } from './frames/path-core.ts';
 import { systemClock } from './ingress/clock.ts';
 import { HoldQueue } from './ingress/hold-queue.ts';
 import { MqttListener } from './ingress/mqtt-listener.ts';
@@ -33,6 +34,14 @@ export interface Agent {
   resume(upstream: string): boolean;
 }
 
+interface Rooms {
+  readonly buffer: BufferPort;
+  readonly egress: EgressThreads;
+  readonly broker: EmbeddedBroker;
+  readonly path: Pipeline;
+  readonly listeners: MqttListener[];
+}
+
 /** @throws TidegateError bindFailed, bufferLocked and the other reasons not to start */
 export async function startAgent(
   config: Config,
@@ -40,102 +49,105 @@ export async function startAgent(
   report: Report,
   telemetry: Telemetry,
 ): Promise<Agent> {
+  const halted = Promise.withResolvers<TidegateError>();
   const lanes = lanesOf(config);
-  const options = bufferOptionsOf(config);
-  const definitions = routeDefinitionsOf(config);
-  const buffer = await openBuffer({ options, lanes, routes: definitions }, report);
-  const halted = new Promise<TidegateError>((resolve) => buffer.onFailed(resolve));
+  const start = { options: bufferOptionsOf(config), lanes, routes: routeDefinitionsOf(config) };
+  const buffer = await openBuffer(start, report);
+  buffer.onFailed(halted.resolve);
   telemetry.gaugesSource = () => buffer.gauges();
-  telemetry.refresh = async () => void (await buffer.stat());
-  buffer.onCommitTimed((seconds, bytes) => telemetry.commit(seconds, bytes));
-
-  const core = loadCore();
-  installRoutes(core, config.routes, buffer.opened.routeIds);
+  telemetry.refresh = async () => {
+    await buffer.stat();
+  };
+  const core = new PathCore();
+  core.installRoutes(config.routes, buffer.opened.routeIds);
   const egress = new EgressThreads({
     config,
     lanes,
-    buffer,
     report,
+    connectBuffer: (names) => buffer.connectEgress(names),
     changed: (states) => telemetry.setLaneStates(states),
+    failed: halted.resolve,
   });
   const broker = await EmbeddedBroker.open((filters) => core.setLocalFilters(filters), report);
   const path = openPath(config, core, buffer, telemetry);
-  const listeners = await openListeners(config, path, broker, report, telemetry).catch(
-    async (error) => {
-      await closeAll([], path, broker, egress, buffer);
-      throw error;
-    },
-  );
-  buffer.meta('config', configText);
+  const rooms: Rooms = { buffer, egress, broker, path, listeners: [] };
+  try {
+    await openListeners(config, rooms, report, telemetry);
+  } catch (error) {
+    await close(rooms, config.stopWithinMs);
+    throw error;
+  }
+  buffer.putMeta(lastGoodKey, configText);
   telemetry.ready = true;
   report('agentReady', { gateway: config.gateway });
   return {
-    halted,
-    pause: (upstream) => egress.pause(upstream),
-    resume: (upstream) => egress.resume(upstream),
+    halted: halted.promise,
+    pause: (upstream) => egress.command('pause', upstream),
+    resume: (upstream) => egress.command('resume', upstream),
     stop: async () => {
       telemetry.ready = false;
       report('agentStopping', {});
-      await closeAll(listeners, path, broker, egress, buffer);
+      await close(rooms, config.stopWithinMs);
       report('agentStopped', {});
     },
   };
 }
 
-function openPath(config: Config, core: Core, buffer: BufferPort, telemetry: Telemetry): Pipeline {
+function openPath(
+  config: Config,
+  core: PathCore,
+  buffer: BufferPort,
+  telemetry: Telemetry,
+): Pipeline {
+  const appender: Appender = {
+    opened: buffer.opened,
+    append: (segment) => buffer.append(segment),
+    onCommitted: (tell) => {
+      buffer.onCommitted(({ sequence, commitSeconds, bytes }) => {
+        telemetry.commit(commitSeconds, bytes);
+        tell(sequence);
+      });
+    },
+  };
   return new Pipeline({
     core,
-    buffer,
+    buffer: appender,
     telemetry,
     holds: new HoldQueue(),
     clock: systemClock(buffer.opened.livedMs),
     commitEveryMs: config.buffer.commitEveryMs,
-    routeIds: buffer.opened.routeIds,
   });
 }
 
 async function openListeners(
   config: Config,
-  path: Pipeline,
-  broker: EmbeddedBroker,
+  rooms: Rooms,
   report: Report,
   telemetry: Telemetry,
-): Promise<MqttListener[]> {
+): Promise<void> {
   const partials = new PartialBudget(partialPacketsBytes);
-  const listeners: MqttListener[] = [];
-  try {
-    for (const { bind, maxPacketSize } of config.mqtt.listeners) {
-      const listener = new MqttListener({
-        host: bind.host,
-        port: bind.port,
-        maxPacketBytes: maxPacketSize,
-        path,
-        partials,
-        report,
-        faultName,
-        openBroker: () => broker.connect(),
-        connectionsChanged: (delta) => telemetry.connections(delta),
-      });
-      listeners.push(listener);
-      await listener.listen();
-    }
-  } catch (error) {
-    for (const listener of listeners) listener.stop();
-    throw error;
+  for (const { bind, maxPacketSize } of config.mqtt.listeners) {
+    const listener = new MqttListener({
+      host: bind.host,
+      port: bind.port,
+      maxPacketBytes: maxPacketSize,
+      path: rooms.path,
+      partials,
+      report,
+      faultName,
+      openBroker: () => rooms.broker.connect(),
+      connectionsChanged: (delta) => telemetry.connections(delta),
+    });
+    await listener.listen();
+    rooms.listeners.push(listener);
   }
-  return listeners;
 }
 
-async function closeAll(
-  listeners: readonly MqttListener[],
-  path: Pipeline,
-  broker: EmbeddedBroker,
-  egress: EgressThreads,
-  buffer: BufferPort,
-): Promise<void> {
-  for (const listener of listeners) listener.stop();
-  await path.flush();
-  await broker.close();
-  await egress.stop();
-  await buffer.stop();
+/** In the order that bytes travel; never waits for an upstream. */
+async function close(rooms: Rooms, withinMs: number): Promise<void> {
+  for (const listener of rooms.listeners) listener.stop();
+  await rooms.path.flush(withinMs);
+  await rooms.broker.close();
+  await rooms.egress.stop();
+  await rooms.buffer.stop();
 }

@@ -110,26 +110,20 @@ export class Pipeline {
     const [type, start, end] = [cell(row.packetType), cell(row.start), cell(row.end)];
     const packetId = cell(row.packetIdentifier);
     const name = () => path.bytesAt(cell(row.topicNameOffset), cell(row.topicNameBytes));
-    if (type === packetTypes.connect && source.phase !== 'down') {
+    const verdict = verdictNames[cell(row.verdict)] as VerdictName;
+    const isDown = source.phase === 'down';
+    if (type === packetTypes.publish && !isDown) telemetry.frames(verdict, 1);
+    if (type === packetTypes.connect && !isDown) {
       const clientId = Buffer.from(name()).toString();
       const [version, flags] = [cell(row.topicAlias), cell(row.firstByte)];
-      return source.connect({ version, flags, clientId, keepAliveSeconds: packetId }, start, end);
+      source.connect({ version, flags, clientId, keepAliveSeconds: packetId }, start, end);
+    } else if (verdict === 'pass') source.passed(type, start, end, packetId);
+    else {
+      if (verdict !== 'drop') this.#sources.add(source);
+      const [bits, alias] = [cell(row.bits), cell(row.topicAlias)];
+      const [qos, copy] = [bits >> qosShift, (bits & rowBits.local) !== 0];
+      source.captured({ verdict, start, end, packetId, alias, topicName: name, qos, copy });
     }
-    const verdict = verdictNames[cell(row.verdict)] as VerdictName;
-    if (type === packetTypes.publish && source.phase !== 'down') telemetry.frames(verdict, 1);
-    if (verdict === 'pass') return source.passed(type, start, end, packetId);
-    if (verdict !== 'drop') this.#sources.add(source);
-    const bits = cell(row.bits);
-    source.captured({
-      verdict,
-      start,
-      end,
-      packetId,
-      alias: cell(row.topicAlias),
-      topicName: name,
-      qos: bits >> qosShift,
-      copy: (bits & rowBits.local) !== 0,
-    });
   }
 
   /** A full segment is sealed at once; with too many on their way the source waits its turn. */

@@ -1,8 +1,8 @@
 /**
- * The ledger against a real Kafka: what was PUBACKed is a subset of what a Kafka consumer reads, the
- * order of each device is kept among first arrivals, repeats stay within the bound that bounds.ts
- * names, and the agent's own counts add up. With nothing wrong, Kafka absent at the start, Kafka
- * killed in mid-load, and the agent killed ten times at random moments.
+ * The ledger against a real Kafka: what was PUBACKed is a subset of what a Kafka consumer reads,
+ * the order of each device is kept among first arrivals, repeats stay within the bound that
+ * bounds.ts names, and the agent's own counts add up. With nothing wrong, Kafka absent at the
+ * start, Kafka killed in mid-load, and the agent killed ten times at random moments.
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -90,7 +90,7 @@ async function settle({ agent, fleet, ledger, topic }: Scene, kills: number): Pr
   );
 }
 
-test('with Kafka absent at the start, what was acknowledged arrives once it is there', async (t) => {
+test('with Kafka absent at the start, what was acknowledged arrives later', async (t) => {
   assert.equal(kafkaUp, false);
   const stage = await scene('absent-at-start');
   await using _agent = stage.agent;

@@ -35,7 +35,7 @@ test('the reader of the trace refuses a PUBACK before the sync', () => {
   assert.throws(() => witness(readCalls(swapped), 'MARK-1', puback1), /PUBACK entered on line 3/);
 });
 
-test('the reader of the trace refuses a PUBACK between the entry and the return of the sync', () => {
+test('the reader of the trace refuses a PUBACK while the sync has not returned', () => {
   const during = [
     arrives,
     logs,
@@ -46,7 +46,7 @@ test('the reader of the trace refuses a PUBACK between the entry and the return 
   assert.throws(() => witness(readCalls(during), 'MARK-1', puback1), /returned on line 5/);
 });
 
-test('the reader of the trace refuses a sync of another file, a failed one, and one too early', () => {
+test('the reader of the trace refuses a foreign sync, a failed one and an early one', () => {
   const ofDatabase = syncs.replace('-wal', '');
   const failed = syncs.replace('= 0', '= -1 EIO (Input/output error)');
   for (const sync of [ofDatabase, failed]) {
@@ -107,7 +107,8 @@ test('the sync of the WAL returns before the PUBACK is written', async (t) => {
     const seen = witness(calls, marker(n), puback);
     t.diagnostic(
       `publish ${n}: read on line ${seen.arrived + 1}, in the WAL ${seen.written + 1}, ` +
-        `synced ${seen.synced.began + 1}–${seen.synced.returned + 1}, PUBACK ${seen.acknowledged + 1}`,
+        `synced ${seen.synced.began + 1}–${seen.synced.returned + 1}, ` +
+        `PUBACK ${seen.acknowledged + 1}`,
     );
   }
 });

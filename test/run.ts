@@ -3,10 +3,10 @@
  *
  *   build the core → provision servers → light files, two at a time → heavy files, one at a time
  *
- * A heavy file starts servers or measures, and wants the machine for itself. Both stages are one run
- * to whoever reads the output: one report, one set of totals. Exit 0 only when every test passed; a
- * skipped test is named at the end. `--long` adds test/long; names as arguments run only files whose
- * name contains one.
+ * A heavy file starts servers or measures, and wants the machine for itself. Both stages are one
+ * run to whoever reads the output: one report, one set of totals. Exit 0 only when every test
+ * passed; a skipped test is named at the end. `--long` adds test/long; names as arguments run only
+ * files whose name contains one.
  */
 import { spawnSync } from 'node:child_process';
 import { globSync, readFileSync } from 'node:fs';

@@ -85,6 +85,43 @@ function mayImport(from: string, to: string): boolean {
   return roomOf(to) !== null || to === 'agent/agent.ts';
 }
 
+test('the reader of the source sees what it has to', () => {
+  const body = Array.from({ length: functionLinesMost }, () => '    step();');
+  const source = (...lines: string[]): Source => ({ path: 'agent/ingress/x.ts', lines });
+  const long = source(
+    'class A {',
+    '  walk(',
+    '    far: number,',
+    '  ): void {',
+    ...body,
+    '  }',
+    '}',
+  );
+  assert.deepEqual(
+    functionsOf(long).map(({ line, length }) => [line, length]),
+    [[4, functionLinesMost + 2]],
+  );
+  const imports = importsOf(
+    source(
+      "import type { A } from '../buffer/a.ts';",
+      'import {',
+      '  b,',
+      "} from '../buffer/b.ts';",
+      "const c = await import('../buffer/c.ts');",
+      "export { d } from '../buffer/d.ts';",
+    ),
+  );
+  assert.deepEqual(imports.map(({ file, typeOnly }) => [file, typeOnly]).toSorted(), [
+    ['agent/buffer/a.ts', true],
+    ['agent/buffer/b.ts', false],
+    ['agent/buffer/c.ts', false],
+    ['agent/buffer/d.ts', false],
+  ]);
+  assert.equal(mayImport('agent/ingress/x.ts', 'agent/buffer/b.ts'), false);
+  assert.equal(mayImport('agent/ingress/x.ts', 'agent/bounds.ts'), true);
+  assert.deepEqual(wordsOf('mqttDataHandler'), ['mqtt', 'data', 'handler']);
+});
+
 test('rooms do not import one another: errors, events, bounds and themselves only', () => {
   const wrong = agent.flatMap((source) =>
     runtimeImports(source)
@@ -136,7 +173,7 @@ test('the agent never imports its tests, and prints only from cli/', () => {
   none(eachLine(quiet, /\bconsole\.|process\.std(out|err)\.write/), 'printed outside of cli/');
 });
 
-test(`no file is longer than ${fileLinesMost} lines, half of them at most ${fileLinesMedianMost}`, () => {
+test(`no file has more than ${fileLinesMost} lines, and the median is small`, () => {
   const long = code
     .filter(({ lines }) => lines.length > fileLinesMost)
     .map(({ path, lines }) => `${path} ${lines.length}`);

@@ -6,7 +6,7 @@
  *
  * It refuses nothing by itself: the filter in front checks what devices send.
  */
-import { duplexPair, type Duplex } from 'node:stream';
+import { type Duplex, duplexPair } from 'node:stream';
 import { Aedes, type Client } from 'aedes';
 import { topicNameBytes } from '../bounds.ts';
 import { messageOf } from '../errors.ts';

@@ -19,7 +19,7 @@ import { type LogState, loadState, toRow } from './log-state.ts';
 import type { BufferStart } from './protocol.ts';
 import { Reserve } from './reserve.ts';
 import { Routes } from './routes.ts';
-import { isMarkedDamaged, salvage } from './salvage.ts';
+import { finishSwap, isMarkedDamaged, salvage } from './salvage.ts';
 import { readMeta, readRoutes, Statements } from './statements.ts';
 
 /** What auto_vacuum databases of this library are made with; the file's own value rules later. */
@@ -44,7 +44,7 @@ export function openLog(start: BufferStart, report: Report, wallMs: number): Ope
   const path = canonicalPath(options.path);
   const lock = takeLock(path);
   try {
-    if (isMarkedDamaged(path)) salvage(path, report, wallMs);
+    if (!finishSwap(path) && isMarkedDamaged(path)) salvage(path, report, wallMs);
     return openLocked(start, path, lock, report, wallMs);
   } catch (error) {
     lock.release();

@@ -6,6 +6,7 @@
 import { fileBytes } from './capacity.ts';
 import {
   canonicalPath,
+  isDamage,
   openReadOnly,
   pragmaNumber,
   type Sqlite,
@@ -30,6 +31,7 @@ interface SegmentRow extends Omit<StoredSegment, 'routes'> {
   readonly routes: string;
 }
 
+const columns = 'sequence, first_frame AS firstFrame, frames, routes';
 const deadLettersDefault = 100;
 
 export class BufferReader {
@@ -37,6 +39,7 @@ export class BufferReader {
   readonly #path: string;
   readonly #sizes: Statement<[number, number], { sequence: number; bytes: number }>;
   readonly #segments: Statement<[number, number], SegmentRow>;
+  readonly #withoutBody: Statement<[number], SegmentRow>;
   readonly #route: Statement<[number], string>;
   readonly #routes = new Map<number, RouteDefinition>();
 
@@ -48,8 +51,10 @@ export class BufferReader {
       'SELECT sequence, bytes FROM segment WHERE sequence >= ? ORDER BY sequence LIMIT ?',
     );
     this.#segments = this.#db.prepare(
-      'SELECT sequence, first_frame AS firstFrame, frames, routes, body FROM segment' +
-        ' WHERE sequence BETWEEN ? AND ? ORDER BY sequence',
+      `SELECT ${columns}, body FROM segment WHERE sequence BETWEEN ? AND ? ORDER BY sequence`,
+    );
+    this.#withoutBody = this.#db.prepare(
+      `SELECT ${columns}, x'' AS body FROM segment WHERE sequence = ?`,
     );
     this.#route = this.#db.prepare<[number], string>('SELECT definition FROM route WHERE id = ?');
     this.#route.pluck();
@@ -65,8 +70,25 @@ export class BufferReader {
       last = row.sequence;
     }
     if (last === null) return [];
-    const rows = this.#segments.all(fromSegment, last);
+    const rows = this.#rows(fromSegment, last);
     return rows.map((row) => ({ ...row, routes: JSON.parse(row.routes) as RouteFrames }));
+  }
+
+  /** A body whose pages SQLite cannot follow is read as empty, and the others are read. */
+  #rows(first: number, last: number): SegmentRow[] {
+    try {
+      return this.#segments.all(first, last);
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      if (first === last) return this.#withoutBody.all(first);
+    }
+    const { sequence } = this.#nextOf(first) ?? { sequence: first };
+    const rest = sequence < last ? this.#rows(sequence + 1, last) : [];
+    return [...this.#rows(sequence, sequence), ...rest];
+  }
+
+  #nextOf(first: number): { sequence: number } | undefined {
+    return this.#sizes.all(first, 1)[0];
   }
 
   route(id: number): RouteDefinition | undefined {

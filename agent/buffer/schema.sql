@@ -59,13 +59,14 @@ CREATE TABLE dead_letter (
   body BLOB NOT NULL
 ) STRICT;
 
+-- `routes` stands first so that no row of this table looks like one of `segment` (raw-pages.ts).
 CREATE TABLE damaged_segment (
   sequence INTEGER PRIMARY KEY,
+  routes TEXT NOT NULL,
   first_frame INTEGER NOT NULL,
   frames INTEGER NOT NULL,
   bytes INTEGER NOT NULL,
   created INTEGER NOT NULL,
   noticed INTEGER NOT NULL,
-  routes TEXT NOT NULL,
   body BLOB NOT NULL
 ) STRICT;

@@ -44,7 +44,7 @@ export interface DeadSums {
 }
 
 const headColumns = 'sequence, first_frame AS firstFrame, frames, bytes, lived AS livedMs, routes';
-const cursorColumns = [
+export const cursorColumns = [
   'lane',
   'upstream',
   'delivery',
@@ -103,8 +103,8 @@ export class Statements {
         ' VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
     );
     this.#setAside = db.prepare(
-      'INSERT OR IGNORE INTO damaged_segment SELECT sequence, first_frame, frames, bytes, created,' +
-        ' ?, routes, body FROM segment WHERE sequence = ? AND length(body) > 0',
+      'INSERT OR IGNORE INTO damaged_segment SELECT sequence, routes, first_frame, frames, bytes,' +
+        ' created, ?, body FROM segment WHERE sequence = ? AND length(body) > 0',
     );
     this.#emptyBody = db.prepare("UPDATE segment SET body = x'' WHERE sequence = ?");
     this.#pageCount = db.prepare<[], number>('PRAGMA page_count').pluck();

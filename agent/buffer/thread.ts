@@ -112,7 +112,9 @@ function tidySoon(writer: Writer): void {
 function tick(writer: Writer): void {
   writer.tick();
   tidySoon(writer);
-  if (writer.commits === commitsShown && writer.mode === 'running') return;
+  const lanes = [...writer.state.lanes.values()];
+  const ageing = lanes.some((lane) => lane.backlogFrames > 0);
+  if (writer.commits === commitsShown && writer.mode === 'running' && !ageing) return;
   commitsShown = writer.commits;
   say({ kind: 'gauges', gauges: writer.gauges() });
 }

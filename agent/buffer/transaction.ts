@@ -11,6 +11,7 @@
  *
  * A held append does not undo 1 to 3: what they free is what it waits for.
  */
+import { TidegateError } from '../errors.ts';
 import type { Capacity } from './capacity.ts';
 import {
   countBacklog,
@@ -171,6 +172,10 @@ function incomingBytes(work: Work, lane: LaneState, next: SegmentHead): number {
 
 function insert(work: Work, append: Append): RouteRow[] {
   const head = headOf(append);
+  if (head.sequence !== work.state.nextSequence) {
+    const place = `segment ${head.sequence} where ${work.state.nextSequence} is next`;
+    throw new TidegateError('internal', `append of ${place}`);
+  }
   const routes = work.routes.unstored(append.routes);
   for (const route of routes) work.sql.insertRoute(route);
   work.sql.insertSegment(head, append.createdMs, Buffer.from(append.body));

@@ -15,6 +15,8 @@ const livedEveryMs = 5_000;
 const agedEveryMs = 60_000;
 /** Pages moved by one step of incremental vacuum. */
 const vacuumPagesPerTick = 1_024;
+/** The same on a full disk, where its WAL must fit into what the reserve was. */
+const vacuumPagesWhenFull = 128;
 /** Free pages are kept for the next backlog unless they are many, and most of the file. */
 const vacuumAtFreePages = 4_096;
 /** Room that must be left beside a new reserve, for the WAL. */
@@ -74,7 +76,8 @@ export class Upkeep {
   #vacuum({ sql, full }: Moment): void {
     const { count, free } = sql.pages();
     const many = free > vacuumAtFreePages && free > count / 2;
-    if ((full && free > 0) || many) sql.giveBackPages(vacuumPagesPerTick);
+    if (full && free > 0) sql.giveBackPages(vacuumPagesWhenFull);
+    else if (many) sql.giveBackPages(vacuumPagesPerTick);
   }
 
   /** Under `hold`, age only warns. */

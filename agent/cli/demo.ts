@@ -1,7 +1,8 @@
 /**
  * `tidegate demo`: the promise, shown. Fifty devices publish through a real agent to an upstream;
- * the way upstream is cut, the agent is killed with SIGKILL (once while the backlog grows, once while
- * it drains), and a ledger kept outside of the agent shows that what was acknowledged arrived.
+ * the way upstream is cut, the agent is killed with SIGKILL (once while the backlog grows, once
+ * while it drains), and a ledger kept outside of the agent shows that what was acknowledged
+ * arrived.
  *
  *   everything up → uplink cut → agent killed → uplink back, draining → agent killed → devices stop
  *   → the rest drains → the ledger

@@ -10,6 +10,16 @@ export type Random = () => number;
 /** Even a lucky draw waits this long: a refused connection must not become a spin. */
 const leastMs = 5;
 
+/** @param attempts failures before this one; @returns ms to wait */
+export function jittered(
+  random: Random,
+  attempts: number,
+  firstMs = backoffFirstMs,
+  capMs = backoffCapMs,
+): number {
+  return Math.max(leastMs, random() * Math.min(capMs, firstMs * 2 ** attempts));
+}
+
 export class Backoff {
   readonly #random: Random;
   readonly #firstMs: number;
@@ -29,9 +39,9 @@ export class Backoff {
 
   /** Counts one failure. @returns ms to wait before the next attempt */
   failed(): number {
-    const ceiling = Math.min(this.#capMs, this.#firstMs * 2 ** this.#attempts);
+    const waitMs = jittered(this.#random, this.#attempts, this.#firstMs, this.#capMs);
     this.#attempts += 1;
-    return Math.max(leastMs, this.#random() * ceiling);
+    return waitMs;
   }
 
   succeeded(): void {

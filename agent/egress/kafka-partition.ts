@@ -32,6 +32,8 @@ export class PartitionQueue {
   leader: number;
   /** Answers that made the batch at the front go again; 0 after a confirmation. */
   attempts = 0;
+  /** Its last batch was answered badly: it is sent apart, so that others do not wait with it. */
+  apart = false;
   /** Monotonic ms before which nothing is sent. */
   retryAtMs = 0;
   inFlight: RecordBatch | null = null;
@@ -108,6 +110,7 @@ export class PartitionQueue {
     const batch = this.#landed();
     this.#sequence = (this.#sequence + batch.count) & sequenceMask;
     this.attempts = 0;
+    this.apart = false;
     return batch;
   }
 

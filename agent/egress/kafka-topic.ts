@@ -12,6 +12,9 @@ import type { EgressRecord } from './record.ts';
 
 export type TopicState = 'asking' | 'open' | 'draining' | 'missing';
 
+/** Records without a key that go to one partition before the next one's turn. */
+const keylessRun = 256;
+
 export class KafkaTopic {
   readonly name: string;
   readonly #bounds: BatchBounds | undefined;
@@ -23,9 +26,10 @@ export class KafkaTopic {
   unknownSinceMs: number | null = null;
   /** Monotonic ms: ask (again) from then on. */
   askAtMs = 0;
+  /** What the last record's route wants when the topic does not exist. */
+  unknownTopic: 'hold' | 'bury' = 'hold';
   #leaders: readonly number[] = [];
-  /** Partition of records without a key; moves on as batches are cut. */
-  #sticky = 0;
+  #keyless = 0;
 
   constructor(name: string, bounds?: BatchBounds) {
     this.name = name;
@@ -36,14 +40,9 @@ export class KafkaTopic {
     const count = this.queues.length;
     if (record.partition !== null) return this.queues[record.partition];
     if (record.key !== null) return this.queues[record.keyHash % count];
-    const queue = this.queues[this.#sticky % count];
-    if (queue?.full === true) this.#sticky = (this.#sticky + 1) % count;
-    return queue;
-  }
-
-  /** Begins a new sticky partition: a burst without keys has ended. */
-  turn(): void {
-    this.#sticky += 1;
+    // Without a key there is no order to keep: runs of records, so that batches are large.
+    this.#keyless += 1;
+    return this.queues[Math.floor(this.#keyless / keylessRun) % count];
   }
 
   get idle(): boolean {
@@ -63,6 +62,12 @@ export class KafkaTopic {
     }
     this.state = leaders.length > this.queues.length ? 'draining' : 'open';
     return true;
+  }
+
+  /** It is gone and so is all that was queued: should it come back, it is a new one. */
+  reset(): void {
+    this.queues = [];
+    this.id = null;
   }
 
   /** After `learn`, and whenever a queue has run empty. @returns true when records may go on */

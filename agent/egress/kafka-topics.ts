@@ -56,12 +56,14 @@ export class TopicTable {
   }
 
   submit(record: EgressRecord): void {
-    const { name, topic } = { name: record.place.topic, topic: this.#open(record.place.topic) };
+    const name = record.place.topic;
+    const topic = this.#open(name);
     if (topic === null) {
       const detail = `${name} would be topic ${this.#topics.size + 1} of this upstream`;
       this.#options.bury(record, new TidegateError('tooManyTopics', detail));
       return;
     }
+    topic.unknownTopic = record.place.unknownTopic;
     if (topic.state === 'open') return this.#options.enqueue(record, topic);
     const recently = topic.state === 'missing' && performance.now() < topic.askAtMs;
     if (recently && record.place.unknownTopic === 'bury') {
@@ -176,7 +178,9 @@ export class TopicTable {
     topic.state = 'missing';
     topic.askAtMs = nowMs + missingAgainMs;
     this.#buryAll(topic, missing(topic.name), (record) => record.place.unknownTopic === 'bury');
-    if (topic.waiting.length === 0 && topic.idle) this.#due.delete(topic.name);
+    if (topic.unknownTopic === 'bury') this.#buryQueued(topic);
+    if (topic.idle) topic.reset();
+    if (topic.idle && topic.waiting.length === 0) this.#due.delete(topic.name);
     else this.#options.retrying(missing(topic.name), 1, missingAgainMs);
   }
 
@@ -199,6 +203,13 @@ export class TopicTable {
     for (const record of waiting) {
       if (which(record)) this.#options.bury(record, error);
       else topic.waiting.push(record);
+    }
+    this.#options.settled();
+  }
+
+  #buryQueued(topic: KafkaTopic): void {
+    for (const queue of topic.queues) {
+      for (const batch of queue.drop()) this.#options.buryBatch(batch, missing(topic.name));
     }
     this.#options.settled();
   }

@@ -12,7 +12,7 @@
  */
 import { kafkaTopicsMax } from '../bounds.ts';
 import { TidegateError } from '../errors.ts';
-import { Backoff, type Random } from './backoff.ts';
+import { Backoff, jittered, type Random } from './backoff.ts';
 import { type Compression, codecOf, type KafkaClient, type PartitionAnswer } from './kafka.ts';
 import type { BatchCodec, ProducerIdentity, RecordBatch } from './kafka-batch.ts';
 import { classify, type KafkaFault, kafkaCode } from './kafka-errors.ts';
@@ -21,6 +21,7 @@ import type { KafkaTopic } from './kafka-topic.ts';
 import { TopicTable } from './kafka-topics.ts';
 import type { EgressRecord } from './record.ts';
 import type { Upstream, UpstreamSink } from './upstream.ts';
+import type { WindowSegment } from './window.ts';
 
 export interface KafkaSettings {
   readonly compression: Compression;
@@ -61,6 +62,8 @@ export class KafkaUpstream implements Upstream {
   /** Partitions with something to send and nothing in flight. */
   readonly #due = new Set<PartitionQueue>();
   #mode: Mode = 'idle';
+  /** Counts abandonments: an answer that was waited for across one is void. */
+  #era = 0;
   #identity: ProducerIdentity | null = null;
   #renewal: Promise<ProducerIdentity> | null = null;
   #pending = 0;
@@ -134,6 +137,7 @@ export class KafkaUpstream implements Upstream {
 
   async abandon(): Promise<void> {
     this.#mode = 'abandoning';
+    this.#era += 1;
     this.#due.clear();
     this.#topics.clear();
     this.#identity = null;
@@ -174,12 +178,16 @@ export class KafkaUpstream implements Upstream {
     const nowMs = performance.now();
     const requests = new Map<string, PartitionQueue[]>();
     for (const queue of this.#due) {
+      if (!queue.hasWork) {
+        this.#due.delete(queue);
+        continue;
+      }
       const readyAtMs = this.#readyAt(queue);
       if (readyAtMs > nowMs) {
         this.#wakeAt(readyAtMs);
         continue;
       }
-      const name = `${queue.leader} ${queue.attempts === 0 ? 'first' : `again ${queue.where}`}`;
+      const name = queue.apart ? `${queue.leader} ${queue.where}` : String(queue.leader);
       const group = requests.get(name);
       if (group === undefined) requests.set(name, [queue]);
       else group.push(queue);
@@ -223,7 +231,7 @@ export class KafkaUpstream implements Upstream {
       wire: (queue.inFlight as RecordBatch).wire,
     }));
     this.#requests += 1;
-    const urgency = first.attempts === 0 ? 'first' : 'again';
+    const urgency = first.apart ? 'again' : 'first';
     let answers: PartitionAnswer[] | TidegateError;
     try {
       answers = await this.#client.produce(broker, batches, urgency);
@@ -278,12 +286,14 @@ export class KafkaUpstream implements Upstream {
     answers: readonly PartitionAnswer[],
   ): Promise<void> {
     const state = this.#brokerState(broker);
+    const era = this.#era;
     state.backoff.succeeded();
     state.retryAtMs = 0;
     for (const [index, queue] of queues.entries()) {
       const answer = answers[index] as PartitionAnswer;
       if (answer.errorCode === kafkaCode.none) this.#confirm(queue);
       else await this.#judge(queue, classify(answer.errorCode, queue.where, answer.detail));
+      if (era !== this.#era) return;
       if (queue.inFlight === null && queue.hasWork) this.#due.add(queue);
       else if (queue.empty) this.#topics.ranEmpty(queue.topic);
     }
@@ -294,7 +304,7 @@ export class KafkaUpstream implements Upstream {
   #confirm(queue: PartitionQueue): void {
     const batch = queue.confirmed();
     for (let i = 0; i < batch.count; i++) {
-      this.#sink.confirmed(batch.segments[i] as never, batch.frames[i] as number);
+      this.#sink.confirmed(batch.segments[i] as WindowSegment, batch.frames[i] as number);
     }
     this.#pending -= batch.count;
   }
@@ -311,23 +321,13 @@ export class KafkaUpstream implements Upstream {
       return this.#halt(error);
     }
     if (verdict === 'missing' || verdict === 'stale') this.#topics.stale(queue.topic);
-    const delayMs = this.#delay(queue);
-    if (verdict === 'renew') {
-      const identity = await this.#renew();
-      queue.renew(identity ?? this.#stamp(), this.#codec, performance.now() + delayMs);
-      this.#due.add(queue);
-    } else this.#again(queue, performance.now() + delayMs);
+    const delayMs = jittered(this.#random, queue.attempts);
+    queue.apart = true;
+    const identity = verdict === 'renew' ? await this.#renew() : null;
+    const retryAtMs = performance.now() + delayMs;
+    if (identity !== null) queue.renew(identity, this.#codec, retryAtMs);
+    else queue.again(retryAtMs);
     this.#sink.retrying(error, queue.attempts, delayMs);
-  }
-
-  #stamp(): ProducerIdentity {
-    return this.#identity as ProducerIdentity;
-  }
-
-  #delay(queue: PartitionQueue): number {
-    const backoff = new Backoff(this.#random);
-    for (let i = 0; i < queue.attempts; i++) backoff.failed();
-    return backoff.failed();
   }
 
   /** A new producer id for whoever asks while one is being fetched; null if that failed. */
@@ -360,7 +360,7 @@ export class KafkaUpstream implements Upstream {
     this.#pending -= batch.count;
     if (this.#once) return this.#sink.lost(batch.count, error);
     for (let i = 0; i < batch.count; i++) {
-      const segment = batch.segments[i] as never;
+      const segment = batch.segments[i] as WindowSegment;
       this.#sink.buried(segment, batch.frames[i] as number, error.code, error.message);
     }
   }

@@ -40,7 +40,7 @@ export interface EgressParts {
 export class EgressThreads {
   readonly #parts: EgressParts;
   readonly #states = new Map<LaneName, LaneState>();
-  readonly #threads: Worker[] = [];
+  readonly #threads = new Map<Worker, Promise<void>>();
   #stopping = false;
 
   constructor(parts: EgressParts) {
@@ -54,13 +54,13 @@ export class EgressThreads {
   /** False: no such upstream. */
   command(kind: 'pause' | 'resume', upstream: string): boolean {
     if (this.#parts.config.upstreams[upstream] === undefined) return false;
-    for (const thread of this.#threads) thread.postMessage({ kind, upstream });
+    for (const thread of this.#threads.keys()) thread.postMessage({ kind, upstream });
     return true;
   }
 
   async stop(): Promise<void> {
     this.#stopping = true;
-    await Promise.all(this.#threads.map((thread) => stopThread(thread)));
+    await Promise.all([...this.#threads].map(([thread, exited]) => stopThread(thread, exited)));
   }
 
   #start(lanes: readonly LaneSpec[]): void {
@@ -80,11 +80,12 @@ export class EgressThreads {
     thread.on('error', (error) => {
       this.#parts.failed(new TidegateError('internal', `egress thread: ${messageOf(error)}`));
     });
+    const exited = new Promise<void>((resolve) => thread.once('exit', () => resolve()));
     thread.on('exit', (code) => {
       if (this.#stopping) return;
       this.#parts.failed(new TidegateError('internal', `egress thread ended with code ${code}`));
     });
-    this.#threads.push(thread);
+    this.#threads.set(thread, exited);
   }
 
   #heard(message: FromEgress): void {
@@ -96,8 +97,7 @@ export class EgressThreads {
   }
 }
 
-async function stopThread(thread: Worker): Promise<void> {
-  const exited = new Promise<void>((resolve) => thread.once('exit', () => resolve()));
+async function stopThread(thread: Worker, exited: Promise<void>): Promise<void> {
   thread.postMessage({ kind: 'stop' });
   const timer = setTimeout(() => void thread.terminate(), stopThreadMs);
   await exited;

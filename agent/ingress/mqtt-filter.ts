@@ -313,12 +313,16 @@ export class MqttFilter implements Source {
 
   #connack(code: number): void {
     if (this.#state !== 'accepting') return;
-    this.#state = code === 0 ? 'open' : 'closing';
     const fields = { peer: this.#parts.peer, device: this.deviceName, version: this.version };
-    if (code === 0) this.#parts.report('connectionOpened', fields);
-    else this.#parts.report('connectionRefused', { ...fields, reason: `connack ${code}` });
-    // After the CONNACK itself was written to the device.
-    queueMicrotask(() => this.#takeOn(unbounded));
+    // What follows waits until the CONNACK itself was written to the device.
+    if (code === 0) {
+      this.#state = 'open';
+      this.#parts.report('connectionOpened', fields);
+      queueMicrotask(() => this.#takeOn(unbounded));
+    } else {
+      this.#parts.report('connectionRefused', { ...fields, reason: `connack ${code}` });
+      queueMicrotask(() => this.#ended()); // [MQTT-3.2.2-5]
+    }
   }
 
   #acknowledge(): void {

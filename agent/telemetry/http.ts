@@ -27,8 +27,8 @@ export interface HttpSources {
   readonly telemetry: Telemetry;
   readonly gateway: string;
   readonly version: string;
-  /** False: there is no such upstream. */
-  command(action: UpstreamAction, upstream: string): boolean;
+  /** unknown: there is no such upstream; starting: not yet. */
+  command(action: UpstreamAction, upstream: string): 'done' | 'unknown' | 'starting';
 }
 
 export type UpstreamAction = 'pause' | 'resume';

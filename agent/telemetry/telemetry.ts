@@ -156,7 +156,9 @@ class LiveTelemetry implements Telemetry {
       'Bytes of committed segments.',
       one(this.#commitBytes),
     );
-    to.counter('tidegate_commit_frames_total', 'Frames committed.', one(this.#commitFrames));
+    if (this.#commitFrames > 0) {
+      to.counter('tidegate_commit_frames_total', 'Frames committed.', one(this.#commitFrames));
+    }
     to.gauge('tidegate_connections', 'Open device connections.', this.openConnections);
     to.counter('tidegate_events_total', 'Reported events.', this.#events.samples());
     to.gauge('tidegate_ready', '1 when buffer open and listeners bound.', this.ready ? 1 : 0);

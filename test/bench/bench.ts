@@ -1,9 +1,10 @@
 /**
- * `npm run bench`: prints what a message costs, tidegate beside Mosquitto, in one run on one machine.
+ * `npm run bench`: prints what a message costs, tidegate beside Mosquitto, in one run on one
+ * machine.
  *
- * Rounds alternate between the systems, each with a fresh process and folder; a figure is the median
- * of its rounds. The generator is a process of its own and shares the machine with what it measures:
- * messages/s are those of both together, CPU is the server's alone, read from the OS.
+ * Rounds alternate between the systems, each with a fresh process and folder; a figure is the
+ * median of its rounds. The generator is a process of its own and shares the machine with what it
+ * measures: messages/s are those of both together, CPU is the server's alone, read from the OS.
  */
 import { mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, release, tmpdir } from 'node:os';
@@ -138,13 +139,18 @@ function print(workload: Workload, results: Record<string, Figures>, shape: Shap
     rows.push([name, ...columns.map(([, show]) => show(figures))]);
   }
   const widths = rows[0]?.map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0))) ?? [];
+  const pad = (cell: string, width: number, i: number) =>
+    i === 0 ? cell.padEnd(width) : cell.padStart(width);
   const line = (row: string[]) =>
-    `| ${row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join(' | ')} |`;
-  const rule = `|${widths.map((width, i) => (i === 0 ? '-'.repeat(width + 2) : `${'-'.repeat(width + 1)}:`)).join('|')}|`;
+    `| ${row.map((cell, i) => pad(cell, widths[i] ?? 0, i)).join(' | ')} |`;
+  const dashes = (width: number, i: number) =>
+    i === 0 ? '-'.repeat(width + 2) : `${'-'.repeat(width + 1)}:`;
+  const rule = `|${widths.map(dashes).join('|')}|`;
   const [head, ...body] = rows.map(line);
   process.stdout.write(
     `\n${workload.name}: ${workload.about}\n` +
-      `${shape.connections} connections × ${shape.inFlight} in flight, ${shape.payloadBytes}-byte payloads, ` +
+      `${shape.connections} connections × ${shape.inFlight} in flight, ` +
+      `${shape.payloadBytes}-byte payloads, ` +
       `median of ${values.rounds} rounds of ${shape.seconds} s; ${machine()}\n\n` +
       `${[head, rule, ...body].join('\n')}\n\n`,
   );

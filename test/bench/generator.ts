@@ -2,9 +2,10 @@
  * The load: raw sockets and PUBLISHes encoded beforehand, in a process of its own, so that the
  * generator's work is neither measured nor in the way of the code that is.
  *
- * Each connection keeps `inFlight` QoS 1 messages on their way: as many as were acknowledged are sent
- * again, as one write. Packet Identifiers run 1 … `identifiers` round and round over one encoded
- * block a connection; servers acknowledge in order [MQTT-4.6.0-2], which is checked on every PUBACK.
+ * Each connection keeps `inFlight` QoS 1 messages on their way: as many as were acknowledged are
+ * sent again, as one write. Packet Identifiers run 1 … `identifiers` round and round over one
+ * encoded block a connection; servers acknowledge in order [MQTT-4.6.0-2], which is checked on
+ * every PUBACK.
  *
  * argv[2] is a `Load` as JSON; stdout is one `Measured` as JSON. What the server's process used is
  * read from /proc by this process, at the very edges of the measured time.

@@ -1,7 +1,7 @@
 /**
  * What is measured: tidegate on its two roads, and Mosquitto beside it. A system is started fresh
- * for every round, on the same disk, and measured the same way; what its configuration is stands here
- * and in the printed table, because a figure without it means nothing.
+ * for every round, on the same disk, and measured the same way; what its configuration is stands
+ * here and in the printed table, because a figure without it means nothing.
  */
 import { execFile } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,7 +1,7 @@
 /**
  * The agent as a child process, as its users run it: `node agent/main.ts run --config FILE` on a
- * config, ports and a folder of its own. Tests see it through its sockets, its /metrics, its log and
- * /proc, never through its modules.
+ * config, ports and a folder of its own. Tests see it through its sockets, its /metrics, its log
+ * and /proc, never through its modules.
  *
  * The config is written as JSON, which is YAML. Everything started is stopped by its pid.
  */

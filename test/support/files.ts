@@ -1,6 +1,6 @@
 /**
- * Reads what a file upstream wrote: JSON lines `{topic, key, headers, value | valueBase64}`, all files
- * of the folder in the order of their names.
+ * Reads what a file upstream wrote: JSON lines `{topic, key, headers, value | valueBase64}`, all
+ * files of the folder in the order of their names.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,7 +1,7 @@
 /**
- * Devices on raw sockets for the ledger tests: each sends numbered QoS 1 messages, keeps a window in
- * flight, writes every PUBACK into the ledger, and after a lost connection connects again and sends
- * what is not acknowledged once more, in order, with DUP [MQTT-4.4.0-1].
+ * Devices on raw sockets for the ledger tests: each sends numbered QoS 1 messages, keeps a window
+ * in flight, writes every PUBACK into the ledger, and after a lost connection connects again and
+ * sends what is not acknowledged once more, in order, with DUP [MQTT-4.4.0-1].
  *
  * A message's payload is `device:number:` padded to its size; `readNumbered` is its inverse.
  * States of a device: down → connecting → up → down …; stopped is final.

@@ -1,5 +1,6 @@
 /**
  * Connections that mean harm, or are broken: what they send, and how long the server keeps them.
+ * The list of cases is the promise: each is refused by ending its connection, none by an answer.
  */
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';

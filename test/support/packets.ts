@@ -94,7 +94,9 @@ export function publishPacket(options: PublishOptions): Buffer {
 
 export type OnPacket = (type: number, identifier: number, reason: number) => void;
 
-/** Cuts server bytes into packets; `identifier` is 0 and `reason` the second body byte elsewhere. */
+/**
+ * Cuts server bytes into packets; `identifier` is 0 and `reason` the second body byte elsewhere.
+ */
 export class AckScanner {
   #rest: Buffer = Buffer.alloc(0);
 

@@ -75,8 +75,17 @@ export function packageOf(from: string): string {
     .join('/');
 }
 
-const functionHead =
-  /\bfunction\b.*\{$|=>\s*\{$|^\s*(?:(?:public|private|protected|static|override|async|get|set|\*)\s+)*(?!(?:if|for|while|switch|catch|with)\b)[#\w[\].]+\s*(?:<[^>]*>)?\(.*\)(?::.*)?\s*\{$|^\s*\)(?::.*)?\s*(?:=>\s*)?\{$/;
+const modifiers = String.raw`(?:(?:public|private|protected|static|override|async|get|set|\*)\s+)*`;
+const notControl = String.raw`(?!(?:if|for|while|switch|catch|with)\b)`;
+const functionHead = new RegExp(
+  [
+    String.raw`\bfunction\b.*\{$`,
+    String.raw`=>\s*\{$`,
+    String.raw`^\s*${modifiers}${notControl}[#\w[\].]+\s*(?:<[^>]*>)?\(.*\)(?::.*)?\s*\{$`,
+    // The end of a head that the formatter broke over several lines.
+    String.raw`^\s*\)(?::.*)?\s*(?:=>\s*)?\{$`,
+  ].join('|'),
+);
 
 /** Functions, methods and arrows with a block, of any depth. */
 export function functionsOf(source: Source): Block[] {
@@ -91,8 +100,10 @@ export function functionsOf(source: Source): Block[] {
   return blocks;
 }
 
-const declared =
-  /^(?:export )?(?:declare )?(?:abstract )?(?:async )?(?:const|let|function\*?|class|interface|type)\s+([\w$]+)/;
+const kinds = 'const|let|function\\*?|class|interface|type';
+const declared = new RegExp(
+  String.raw`^(?:export )?(?:declare )?(?:abstract )?(?:async )?(?:${kinds})\s+([\w$]+)`,
+);
 
 /** Names declared at the top level. */
 export function declaredNames(source: Source): string[] {

@@ -1,7 +1,7 @@
 /**
- * Reads what `strace -f -yy -o FILE` wrote, as calls with the place in the file where each began and
- * where it returned. A call that other threads interrupted in the file (`<unfinished ...>`, later
- * `<... name resumed>`) is joined again; its beginning and its end keep their own lines.
+ * Reads what `strace -f -yy -o FILE` wrote, as calls with the place in the file where each began
+ * and where it returned. A call that other threads interrupted in the file (`<unfinished ...>`,
+ * later `<... name resumed>`) is joined again; its beginning and its end keep their own lines.
  *
  * Order in the file is the order in which the kernel's stops were seen, so `a.returned < b.began`
  * means that a had returned before b was entered.

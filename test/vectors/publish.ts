@@ -19,9 +19,20 @@ export const publishVectors: readonly Vector[] = [
       686921              payload hi!`,
     rows: [
       {
-        type: 3, firstByte: 0x30, packetIdentifier: 0, verdict: admit, route: 0, qos: 0, retain: false,
-        dup: false, topicName: hexOf('plant/a'), payload: hexOf('hi!'), properties: '', topicAlias: 0,
-        limit: -1, local: false,
+        type: 3,
+        firstByte: 0x30,
+        packetIdentifier: 0,
+        verdict: admit,
+        route: 0,
+        qos: 0,
+        retain: false,
+        dup: false,
+        topicName: hexOf('plant/a'),
+        payload: hexOf('hi!'),
+        properties: '',
+        topicAlias: 0,
+        limit: -1,
+        local: false,
       },
     ],
   },
@@ -37,8 +48,14 @@ export const publishVectors: readonly Vector[] = [
       686921              payload hi!`,
     rows: [
       {
-        packetIdentifier: 0xfffe, firstByte: 0x3b, verdict: admit, qos: 1, retain: true, dup: true,
-        local: true, payload: hexOf('hi!'),
+        packetIdentifier: 0xfffe,
+        firstByte: 0x3b,
+        verdict: admit,
+        qos: 1,
+        retain: true,
+        dup: true,
+        local: true,
+        payload: hexOf('hi!'),
       },
     ],
   },
@@ -51,7 +68,16 @@ export const publishVectors: readonly Vector[] = [
       0003                Topic Name: 3 bytes
       782f79              x/y
       0001                Packet Identifier 1`,
-    rows: [{ packetIdentifier: 1, qos: 2, verdict: pass, route: -1, payload: '', topicName: hexOf('x/y') }],
+    rows: [
+      {
+        packetIdentifier: 1,
+        qos: 2,
+        verdict: pass,
+        route: -1,
+        payload: '',
+        topicName: hexOf('x/y'),
+      },
+    ],
   },
   {
     name: 'two packets with a Remaining Length of two bytes',
@@ -90,8 +116,8 @@ export const publishVectors: readonly Vector[] = [
     version: 4,
     bytes: `
       30                  PUBLISH
-      1d                  Remaining Length 29
-      001b                Topic Name: 27 bytes
+      1e                  Remaining Length 30
+      001c                Topic Name: 28 bytes
       7f                  U+007F
       c280                U+0080, the first of two bytes
       dfbf                U+07FF, the last
@@ -101,7 +127,7 @@ export const publishVectors: readonly Vector[] = [
       efbfbf              U+FFFF
       f0908080            U+10000, the first of four
       f48fbfbf            U+10FFFF, the last there is
-      efbbbf              U+FEFF [MQTT-1.5.4-3]`.replace('1d ', '1e ').replace('001b', '001c'),
+      efbbbf              U+FEFF [MQTT-1.5.4-3]`,
     rows: [{ route: -1 }],
   },
   {
@@ -122,7 +148,7 @@ export const publishVectors: readonly Vector[] = [
     version: 5,
     bytes: `
       30                  PUBLISH
-      4e                  Remaining Length 78
+      4d                  Remaining Length 77
       0007                Topic Name: 7 bytes
       706c616e742f61      plant/a
       42                  Property Length 66
@@ -133,14 +159,17 @@ export const publishVectors: readonly Vector[] = [
       0900020001          Correlation Data 00 01
       26000161000162      User Property a: b
       26000161000163      User Property a: c, the same name again
-      260000000 0         User Property, both empty
+      2600000000          User Property, both empty
       03000a746578742f706c61696e Content Type text/plain
       26000466726f6d0004686f6d65 User Property from: home
-      21                  payload !`.replace('260000000 0', '2600000000')
-      .replace('4e  ', '50  ').replace('42  ', '45  '),
+      21                  payload !`,
     rows: [
       {
-        topicAlias: 12, payload: '21', aliased: false, verdict: admit, topicName: hexOf('plant/a'),
+        topicAlias: 12,
+        payload: '21',
+        aliased: false,
+        verdict: admit,
+        topicName: hexOf('plant/a'),
       },
     ],
   },

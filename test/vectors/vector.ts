@@ -3,7 +3,15 @@
  * them. `feed` gives a stream to a core the way the host does: what was not consumed comes again,
  * with what came since; Topic Aliases are kept outside; a stop that asks for another call gets it.
  */
-import { type Core, ingestFlags, qosShift, row, rowBits, rowWords, stops } from '../../agent/frames/core.ts';
+import {
+  type Core,
+  ingestFlags,
+  qosShift,
+  row,
+  rowBits,
+  rowWords,
+  stops,
+} from '../../agent/frames/core.ts';
 import { type FaultName, faultName } from '../../agent/frames/faults.ts';
 
 export interface Descriptor {
@@ -132,8 +140,15 @@ class Host {
       core.memory.set(rest, core.CHUNK_OFFSET);
       if (alias) core.memory.set(alias, core.SCRATCH_OFFSET);
       const rows = core.ingest(
-        rest.length, nameBytes, this.version, this.#flags(), alias?.length ?? 0,
-        options.maxPacket ?? 1 << 18, arrivalMs, options.livedMs ?? 1, 1_000_000,
+        rest.length,
+        nameBytes,
+        this.version,
+        this.#flags(),
+        alias?.length ?? 0,
+        options.maxPacket ?? 1 << 18,
+        arrivalMs,
+        options.livedMs ?? 1,
+        1_000_000,
       );
       this.#keep(rows);
       const done = core.consumed();

@@ -32,7 +32,9 @@ export class Devices {
   readonly #devices: Device[] = [];
   #timer: NodeJS.Timeout | null = null;
 
-  /** @param run names this run in every payload, so that older ones on the same topic are ignored */
+  /**
+   * @param run names this run in every payload, so that older ones on the same topic are ignored
+   */
   constructor(ledger: Ledger, run: string) {
     this.#ledger = ledger;
     this.#run = run;

@@ -1,8 +1,9 @@
 /**
  * A TCP proxy in front of a real Kafka, so that the demo can cut the way to it.
  *
- * Kafka tells its clients its own addresses, and a plain proxy would be left at once: so the brokers
- * in every Metadata response are rewritten to a gate of ours each. Nothing else is read or changed.
+ * Kafka tells its clients its own addresses, and a plain proxy would be left at once: so the
+ * brokers in every Metadata response are rewritten to a gate of ours each. Nothing else is read or
+ * changed.
  *   client ⇄ gate (127.0.0.1, one port a broker) ⇄ broker
  * `cut()` closes every gate's port and resets its connections; `restore()` opens the same ports.
  */

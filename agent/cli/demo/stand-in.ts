@@ -1,7 +1,8 @@
 /**
  * A stand-in for Kafka, for a demo that needs neither Kafka nor Java: one broker in this process
- * that speaks enough of the protocol for a producer (ApiVersions, Metadata, InitProducerId, Produce)
- * and hands every record to the demo. The agent runs its real Kafka egress against it, unchanged.
+ * that speaks enough of the protocol for a producer (ApiVersions, Metadata, InitProducerId,
+ * Produce) and hands every record to the demo. The agent runs its real Kafka egress against it,
+ * unchanged.
  *
  * It keeps what a producer may rely on: a batch whose CRC is wrong is refused, and a batch of an
  * idempotent producer that was taken before is confirmed again without being taken twice.

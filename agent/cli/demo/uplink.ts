@@ -1,7 +1,7 @@
 /**
- * The way upstream, as the demo cuts it: either the stand-in in this process, or a proxy in front of
- * a Kafka that the user named. Both are cut for real: ports closed, connections reset. Of a real Kafka
- * only the way to it is cut; the server itself is never touched.
+ * The way upstream, as the demo cuts it: either the stand-in in this process, or a proxy in front
+ * of a Kafka that the user named. Both are cut for real: ports closed, connections reset. Of a real
+ * Kafka only the way to it is cut; the server itself is never touched.
  */
 import { TidegateError } from '../../errors.ts';
 import { KafkaProxy } from './proxy.ts';

@@ -112,7 +112,7 @@ class TerminalView implements View {
     const agent = sample.agentUp ? '\x1b[32mup\x1b[0m' : '\x1b[31mdead\x1b[0m';
     const uplink = sample.uplinkUp ? '\x1b[32mup\x1b[0m' : '\x1b[31mcut\x1b[0m';
     return [
-      ` devices ${sample.devicesConnected}/${sample.devices} connected · agent ${agent} · uplink ${uplink}`,
+      ` devices ${sample.devicesConnected}/${sample.devices} · agent ${agent} · uplink ${uplink}`,
       ` acknowledged ${column(sample.acknowledged)} ${column(sample.acknowledgedPerSecond)}/s`,
       ` arrived      ${column(sample.arrived)} ${column(sample.arrivedPerSecond)}/s`,
       ` backlog      ${column(sample.backlog)}   ${sparkline(this.#backlog, sparklineWidth)}`,

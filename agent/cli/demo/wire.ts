@@ -2,13 +2,14 @@
  * The few shapes of the Kafka wire protocol that the demo speaks: primitive types, frames with a
  * length in front, and record batches of magic 2.
  *
- * The demo needs it three times: to stand in for Kafka where there is none, to be a proxy that can be
- * cut in front of a Kafka there is, and to read back from that Kafka without passing the agent's
+ * The demo needs it three times: to stand in for Kafka where there is none, to be a proxy that can
+ * be cut in front of a Kafka there is, and to read back from that Kafka without passing the agent's
  * client. It is no client library: the versions it speaks are fixed, and what it does not know it
  * refuses by throwing.
  *
  * Layout of a record batch (all big endian):
- *   0 base offset i64 · 8 length i32 · 12 leader epoch i32 · 16 magic i8 · 17 CRC32C u32 of what follows
+ *   0 base offset i64 · 8 length i32 · 12 leader epoch i32 · 16 magic i8
+ *   17 CRC32C u32 of what follows
  *   21 attributes i16 · 23 last offset delta i32 · 27 first timestamp i64 · 35 last timestamp i64
  *   43 producer id i64 · 51 producer epoch i16 · 53 base sequence i32 · 57 records i32 · 61 records
  */

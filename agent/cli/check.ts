@@ -1,0 +1,74 @@
+/**
+ * `tidegate check FILE`: every problem of a config with its line, key and remedy, and exit 78 when
+ * one of them is an error. `--schema` prints the JSON Schema for editors instead.
+ */
+import { readFileSync } from 'node:fs';
+import type { Command } from 'commander';
+import { exitCodes, messageOf, TidegateError } from '../errors.ts';
+import { type CliContext, type JsonOption, jsonFlag, type Perform } from './context.ts';
+
+interface CheckFlags extends JsonOption {
+  readonly schema?: boolean;
+}
+
+export function addCheck(program: Command, context: CliContext, perform: Perform): void {
+  program
+    .command('check')
+    .description('validate a config: every problem with its line, key and remedy')
+    .argument('[file]', 'the config; - reads standard input')
+    .option('--schema', 'print the JSON Schema of the config')
+    .option(...jsonFlag)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ tidegate check tidegate.yaml
+  $ tidegate check --json tidegate.yaml
+  $ tidegate check --schema > tidegate.schema.json`,
+    )
+    .action((file: string | undefined, flags: CheckFlags) =>
+      perform(() => check(file, flags, context)),
+    );
+}
+
+async function check(
+  file: string | undefined,
+  flags: CheckFlags,
+  context: CliContext,
+): Promise<number> {
+  if (flags.schema) {
+    const { jsonSchemaText } = await import('../config/json-schema.ts');
+    context.out(jsonSchemaText());
+    return exitCodes.ok;
+  }
+  if (file === undefined) throw new TidegateError('usage', 'check needs the name of a file');
+  const { checkText, showProblem } = await import('../config/check.ts');
+  const source = file === '-' ? 'standard input' : file;
+  const { config, problems } = checkText(read(file), source, context.env);
+  if (flags.json) {
+    context.out(`${JSON.stringify({ valid: config !== null, problems }, null, 2)}\n`);
+  } else {
+    for (const problem of problems) context.out(`${showProblem(problem)}\n`);
+    const count = { error: 0, warning: 0 };
+    for (const { severity } of problems) count[severity] += 1;
+    const verdict = config ? 'valid' : 'refused';
+    context.out(
+      `${source}: ${verdict}: ${plural(count.error, 'error')}, ${plural(count.warning, 'warning')}\n`,
+    );
+  }
+  return config ? exitCodes.ok : exitCodes.config;
+}
+
+const standardInput = 0;
+
+function read(file: string): string {
+  try {
+    return readFileSync(file === '-' ? standardInput : file, 'utf8');
+  } catch (error) {
+    throw new TidegateError('configMissing', messageOf(error), { cause: error });
+  }
+}
+
+function plural(count: number, word: string): string {
+  return `${count} ${word}${count === 1 ? '' : 's'}`;
+}

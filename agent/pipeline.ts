@@ -12,19 +12,14 @@
  */
 import { commitsInFlight } from './bounds.ts';
 import type { Appender } from './buffer/protocol.ts';
-import { ingestFlags, packetTypes, qosShift, row, rowBits, rowWords } from './frames/core.ts';
+import { ingestFlags } from './frames/core.ts';
 import type { PathCore } from './frames/path-core.ts';
 import type { StopName, VerdictName } from './frames/rows.ts';
-import { stopNames, verdictNames } from './frames/rows.ts';
+import { stopNames } from './frames/rows.ts';
+import { phaseFlags, tellRow } from './frames/tell-row.ts';
 import type { Clock } from './ingress/clock.ts';
 import type { HoldQueue } from './ingress/hold-queue.ts';
 import type { Source, Taken } from './ingress/source.ts';
-
-const phaseFlags = {
-  first: ingestFlags.first,
-  open: ingestFlags.capture | ingestFlags.captureQos2,
-  down: ingestFlags.down,
-} as const;
 
 export interface PathParts {
   readonly core: PathCore;
@@ -56,7 +51,7 @@ export class Pipeline {
 
   /** @param budget the most frames this call may admit */
   take(source: Source, bytes: Uint8Array, budget: number): Taken {
-    const { core: path, clock, holds } = this.#parts;
+    const { core: path, clock, holds, telemetry } = this.#parts;
     const { core } = path;
     const { name, version, aliasName, maxPacketBytes } = source;
     const placed = path.putChunk(bytes);
@@ -77,7 +72,11 @@ export class Pipeline {
     const [consumed, needed, alias] = [core.consumed(), core.needed(), core.aliasWanted()];
     const reason = stopNames[core.stop()] as StopName;
     const taken = { consumed, needed, alias, reason, fault: core.fault() };
-    for (let r = 0; r < rows; r++) this.#tell(source, r * rowWords);
+    for (let row = 0; row < rows; row++) {
+      const verdict = tellRow(path, row, source);
+      if (verdict === 'admit' || verdict === 'bury') this.#sources.add(source);
+      if (verdict !== null) telemetry.frames(verdict, 1);
+    }
     if (core.segmentFrames() > 0) this.#sealSoon();
     if (reason === 'segmentFull') return this.#makeRoom(source, taken);
     if (reason === 'held') {
@@ -100,29 +99,6 @@ export class Pipeline {
       if (performance.now() > deadline) return;
       if (this.#inFlight < commitsInFlight) this.#seal();
       await new Promise((resolve) => setTimeout(resolve, 1));
-    }
-  }
-
-  /** @param at where the row begins in the core's table */
-  #tell(source: Source, at: number): void {
-    const { core: path, telemetry } = this.#parts;
-    const cell = (index: number): number => path.core.rows[at + index] as number;
-    const [type, start, end] = [cell(row.packetType), cell(row.start), cell(row.end)];
-    const packetId = cell(row.packetIdentifier);
-    const name = () => path.bytesAt(cell(row.topicNameOffset), cell(row.topicNameBytes));
-    const verdict = verdictNames[cell(row.verdict)] as VerdictName;
-    const isDown = source.phase === 'down';
-    if (type === packetTypes.publish && !isDown) telemetry.frames(verdict, 1);
-    if (type === packetTypes.connect && !isDown) {
-      const clientId = Buffer.from(name()).toString();
-      const [version, flags] = [cell(row.topicAlias), cell(row.firstByte)];
-      source.connect({ version, flags, clientId, keepAliveSeconds: packetId }, start, end);
-    } else if (verdict === 'pass') source.passed(type, start, end, packetId);
-    else {
-      if (verdict !== 'drop') this.#sources.add(source);
-      const [bits, alias] = [cell(row.bits), cell(row.topicAlias)];
-      const [qos, copy] = [bits >> qosShift, (bits & rowBits.local) !== 0];
-      source.captured({ verdict, start, end, packetId, alias, topicName: name, qos, copy });
     }
   }
 

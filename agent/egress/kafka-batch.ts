@@ -17,7 +17,7 @@
  *
  * The library's own encoder makes some forty objects a record; this writes each byte once.
  */
-import type { EgressRecord } from './record.ts';
+
 import {
   encodeHeaders,
   varintBytes,
@@ -25,6 +25,7 @@ import {
   writeVarint,
   zigzagVarintAt,
 } from './kafka-varint.ts';
+import type { EgressRecord } from './record.ts';
 import type { WindowSegment } from './window.ts';
 
 export const batchHeaderBytes = 61;

@@ -14,14 +14,7 @@
  */
 import { type ErrorCode, TidegateError } from '../errors.ts';
 
-export type KafkaVerdict =
-  | 'confirmed'
-  | 'retry'
-  | 'stale'
-  | 'renew'
-  | 'split'
-  | 'missing'
-  | 'halt';
+export type KafkaVerdict = 'confirmed' | 'retry' | 'stale' | 'renew' | 'split' | 'missing' | 'halt';
 
 interface Entry {
   readonly name: string;

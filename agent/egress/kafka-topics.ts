@@ -64,10 +64,14 @@ export class TopicTable {
       return;
     }
     topic.unknownTopic = record.place.unknownTopic;
-    if (topic.state === 'open') return this.#options.enqueue(record, topic);
+    if (topic.state === 'open') {
+      this.#options.enqueue(record, topic);
+      return;
+    }
     const recently = topic.state === 'missing' && performance.now() < topic.askAtMs;
     if (recently && record.place.unknownTopic === 'bury') {
-      return this.#options.bury(record, missing(name));
+      this.#options.bury(record, missing(name));
+      return;
     }
     topic.waiting.push(record);
     if (topic.state !== 'draining') this.#askFor(name);
@@ -155,15 +159,25 @@ export class TopicTable {
   #learn(topic: KafkaTopic, answer: TopicAnswer): void {
     const { errorCode, id, leaders } = answer;
     const nowMs = performance.now();
-    if (errorCode === kafkaCode.unknownTopic) return this.#unknown(topic, nowMs);
+    if (errorCode === kafkaCode.unknownTopic) {
+      this.#unknown(topic, nowMs);
+      return;
+    }
     if (leaders.length > 0) {
-      if (!topic.learn(id, leaders)) return this.#options.restart(`${topic.name} was made anew`);
+      if (!topic.learn(id, leaders)) {
+        this.#options.restart(`${topic.name} was made anew`);
+        return;
+      }
       if (leaders.every((leader) => leader >= 0)) this.#due.delete(topic.name);
       topic.askAtMs = nowMs + askAgainMs;
-      return this.#proceed(topic);
+      this.#proceed(topic);
+      return;
     }
     const { verdict, error } = classify(errorCode, topic.name, null);
-    if (verdict === 'halt') return this.#options.halted(error);
+    if (verdict === 'halt') {
+      this.#options.halted(error);
+      return;
+    }
     topic.askAtMs = nowMs + askAgainMs;
     if (verdict === 'split') {
       this.#due.delete(topic.name);

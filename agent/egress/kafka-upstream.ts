@@ -358,7 +358,10 @@ export class KafkaUpstream implements Upstream {
 
   #buryBatch(batch: RecordBatch, error: TidegateError): void {
     this.#pending -= batch.count;
-    if (this.#once) return this.#sink.lost(batch.count, error);
+    if (this.#once) {
+      this.#sink.lost(batch.count, error);
+      return;
+    }
     for (let i = 0; i < batch.count; i++) {
       const segment = batch.segments[i] as WindowSegment;
       this.#sink.buried(segment, batch.frames[i] as number, error.code, error.message);
@@ -367,7 +370,10 @@ export class KafkaUpstream implements Upstream {
 
   #buryRecord(record: EgressRecord, error: TidegateError): void {
     this.#pending -= 1;
-    if (this.#once) return this.#sink.lost(1, error);
+    if (this.#once) {
+      this.#sink.lost(1, error);
+      return;
+    }
     this.#sink.buried(record.segment, record.frame, error.code, error.message);
   }
 

@@ -12,6 +12,8 @@
  * A request that is not answered in time ends its connection (the library destroys the socket):
  * a late answer can never be taken for the next one's.
  */
+
+import { constants, gzipSync, zstdCompressSync } from 'node:zlib';
 import {
   type API,
   apiVersionsV3,
@@ -23,7 +25,6 @@ import {
   createTopicsV5,
   createTopicsV6,
   createTopicsV7,
-  type Reader,
   initProducerIdV3,
   initProducerIdV4,
   initProducerIdV5,
@@ -34,9 +35,9 @@ import {
   produceV9,
   produceV10,
   produceV11,
+  type Reader,
   Writer,
 } from '@platformatic/kafka';
-import { constants, gzipSync, zstdCompressSync } from 'node:zlib';
 import { kafkaConnectTimeoutMs, kafkaRequestTimeoutMs } from '../bounds.ts';
 import { messageOf, TidegateError } from '../errors.ts';
 import type { BatchCodec, ProducerIdentity } from './kafka-batch.ts';
@@ -222,7 +223,12 @@ export class KafkaClient {
       const leaders: number[] = [];
       for (const one of topic.partitions) leaders[one.partitionIndex] = one.leaderId;
       const { errorCode, topicId: id } = topic;
-      return { name: topic.name ?? '', id, errorCode, leaders: Array.from(leaders, (l) => l ?? -1) };
+      return {
+        name: topic.name ?? '',
+        id,
+        errorCode,
+        leaders: Array.from(leaders, (l) => l ?? -1),
+      };
     });
   }
 

@@ -137,7 +137,8 @@ export class RouteRenderer {
     if (known !== undefined) return known;
     const place = this.#makePlace(frame);
     // {client} may differ between frames of one device: such a place is not kept.
-    if (frame.client !== frame.device && this.#templates.some((one) => one.usesClient)) return place;
+    if (frame.client !== frame.device && this.#templates.some((one) => one.usesClient))
+      return place;
     if (this.#placeCount >= placesMax) {
       this.#places = new Map();
       this.#placeCount = 0;

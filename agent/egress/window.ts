@@ -11,9 +11,11 @@
  *
  * Refuses a second outcome for a frame; ignores outcomes of segments from before a jump.
  */
-import type { BuriedFrame, CursorPosition } from '../buffer/protocol.ts';
+
 import { egressWindowBytes, egressWindowFrames } from '../bounds.ts';
+import type { BuriedFrame, CursorPosition } from '../buffer/protocol.ts';
 import { type Outcome, type OutcomeCounts, outcomes } from '../events.ts';
+import type { OpenBody } from './segment-source.ts';
 
 const pending = 0;
 /** No target of the lane wants the frame: passed without being counted. */
@@ -28,13 +30,14 @@ export class WindowSegment {
   readonly frames: number;
   readonly bytes: number;
   readonly codes: Uint8Array;
+  /** null: damaged. Kept until passed, because a frame may yet be buried with its bytes. */
+  open: OpenBody | null = null;
   /** The first frame that was not taken. */
   next: number;
   /** False after a jump: its outcomes no longer count. */
   live = true;
-  /** Counted as damaged when passed; the segment's frames themselves are all `passed`. */
-  damagedFrames = 0;
-  damaged = false;
+  /** Frames counted as damaged when it is passed; its own codes are all `passed`. null: sound. */
+  damaged: number | null = null;
   buried: Map<number, BuriedFrame> | null = null;
   /** Frames that became more than one record, and how many outcomes are still to come. */
   #waits: Map<number, number> | null = null;
@@ -138,13 +141,12 @@ export class Window {
   /** The whole rest of a segment cannot be read: `frames` of them were this lane's. */
   damage(segment: WindowSegment, frames: number): void {
     segment.codes.fill(passed);
-    segment.damaged = true;
-    segment.damagedFrames = frames;
+    segment.damaged = frames;
   }
 
   #set(segment: WindowSegment, frame: number, code: number): void {
     if (!segment.live) return;
-    if (segment.codes[frame] !== pending) {
+    if (segment.codes[frame] !== pending || frame < segment.next) {
       throw new RangeError(`second outcome for frame ${frame} of segment ${segment.sequence}`);
     }
     if (!segment.arrived(frame)) return;
@@ -166,9 +168,9 @@ export class Window {
         if (segment.next > before) to = { segment: segment.sequence, frame: segment.next };
         break;
       }
-      if (segment.damaged) {
+      if (segment.damaged !== null) {
         damaged.push(segment.sequence);
-        counts[codeOf.damaged] = (counts[codeOf.damaged] as number) + segment.damagedFrames;
+        counts[codeOf.damaged] = (counts[codeOf.damaged] as number) + segment.damaged;
       }
       this.#taken.bytes += segment.bytes;
       this.#segments.shift();

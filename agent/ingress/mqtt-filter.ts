@@ -300,10 +300,9 @@ export class MqttFilter implements Source {
 
   #copy(frame: CapturedFrame): void {
     const bytes = this.#chunk.subarray(frame.start, frame.end);
-    if (frame.qos < 2) return this.#toBroker(bytes);
-    const once = Buffer.from(bytes);
-    once[0] = ((once[0] as number) & ~qosBits) | qosOneBit;
-    this.#toBroker(once);
+    const copy = frame.qos < 2 ? bytes : Buffer.from(bytes);
+    if (frame.qos > 1) copy[0] = ((copy[0] as number) & ~qosBits) | qosOneBit;
+    this.#toBroker(copy);
   }
 
   #toBroker(bytes: Buffer): void {

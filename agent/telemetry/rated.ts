@@ -18,6 +18,8 @@ const telling = [
   'code',
   'key',
   'listener',
+  'protocol',
+  'port',
   'route',
 ] as const;
 

@@ -60,6 +60,14 @@ const commitBuckets = [
 ] as const;
 const verdicts: readonly CountedVerdict[] = ['pass', 'admit', 'hold', 'drop', 'bury', 'refuse'];
 
+/** Events that say why a frame got its verdict; their reasons are closed lists. */
+const verdictEvents: Partial<Record<EventName, CountedVerdict>> = {
+  frameRefused: 'refuse',
+  frameDropped: 'drop',
+  frameBuried: 'bury',
+  frameHeld: 'hold',
+};
+
 class LiveTelemetry implements Telemetry {
   gaugesSource: () => BufferGauges | null = () => null;
   refresh: (() => Promise<void>) | null = null;
@@ -87,6 +95,9 @@ class LiveTelemetry implements Telemetry {
 
   readonly report: Report = (name: EventName, fields = {}) => {
     this.#events.add(1, name);
+    const verdict = verdictEvents[name];
+    if (verdict) this.frameReason(verdict, String(fields.reason ?? 'limit'), 1);
+    if (name === 'frameRefused') this.frames('refuse', 1);
     if (this.#log.writes(name)) this.#lines.take(name, fields);
   };
 

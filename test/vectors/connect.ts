@@ -23,7 +23,7 @@ export const connectVectors: readonly Vector[] = [
     phase: 'first',
     bytes: `
       10                  CONNECT
-      23                  Remaining Length 35
+      21                  Remaining Length 33
       00044d515454        Protocol Name MQTT
       04                  level 4
       ee                  user name, password, Will RETAIN, Will QoS 1, Will, Clean Session

@@ -1,0 +1,128 @@
+/** The small parts of the ingress room, each promise by itself. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { AckQueue } from '../agent/ingress/ack-queue.ts';
+import { HoldQueue } from '../agent/ingress/hold-queue.ts';
+import { Inbox } from '../agent/ingress/inbox.ts';
+import { KeepAlive } from '../agent/ingress/keep-alive.ts';
+import { PartialBudget } from '../agent/ingress/partials.ts';
+import type { Served, Source } from '../agent/ingress/source.ts';
+
+test('an acknowledgement waits behind one that cannot leave yet', () => {
+  const queue = new AckQueue();
+  queue.push(1, 10, 1, false);
+  queue.push(1, 11, 1, true);
+  queue.push(2, 12, 1, false);
+  assert.equal(queue.take(), null, 'nothing is committed');
+  queue.committed(2);
+  assert.deepEqual([...(queue.take() ?? [])], [0x40, 2, 0, 10], '11 waits for the broker');
+  assert.equal(queue.waitsForBroker, true);
+  assert.equal(queue.brokerAcknowledged(99), false);
+  assert.equal(queue.brokerAcknowledged(11), true);
+  assert.deepEqual([...(queue.take() ?? [])], [0x40, 2, 0, 11, 0x40, 2, 0, 12]);
+  assert.equal(queue.length, 0);
+});
+
+test('QoS 2 is answered with PUBREC, a Reason Code makes the packet longer', () => {
+  const queue = new AckQueue();
+  queue.push(1, 0x0102, 2, false);
+  queue.push(1, 3, 1, false, 0x97);
+  queue.committed(1);
+  assert.deepEqual([...(queue.take() ?? [])], [0x50, 2, 1, 2, 0x40, 3, 0, 3, 0x97]);
+});
+
+test('a queue that never empties does not grow', () => {
+  const queue = new AckQueue();
+  for (let i = 0; i < 100_000; i++) {
+    queue.push(i, i & 0xffff, 1, false);
+    queue.committed(i - 1);
+    queue.take();
+  }
+  assert.equal(queue.length, 1);
+});
+
+test('one byte at a time costs the inbox no more than twice the packet', () => {
+  const inbox = new Inbox();
+  const packet = Buffer.alloc(20_000, 7);
+  for (const byte of packet) {
+    inbox.push(Buffer.from([byte]));
+    if (inbox.length === 5) inbox.consume(0, packet.length);
+    assert.equal(inbox.ready, inbox.length < 5 || inbox.length === packet.length);
+  }
+  assert.ok(inbox.heldBytes <= 2 * packet.length, `${inbox.heldBytes} bytes held`);
+  assert.deepEqual(inbox.bytes, packet);
+  inbox.consume(packet.length, 0);
+  assert.equal(inbox.heldBytes, 0);
+});
+
+test('what is left of a large chunk does not keep the chunk', () => {
+  const inbox = new Inbox();
+  inbox.push(Buffer.alloc(65_536, 1));
+  inbox.consume(65_500, 100);
+  inbox.settle();
+  assert.ok(inbox.heldBytes <= 256, `${inbox.heldBytes} bytes held`);
+  assert.equal(inbox.length, 36);
+});
+
+test('Keep Alive: ours is due while the device is heard, expired when it is not', () => {
+  const alive = new KeepAlive();
+  alive.start(10, 0);
+  assert.equal(alive.due(5_000), 'nothing');
+  alive.deviceSent(6_000);
+  assert.equal(alive.due(6_500), 'ping', 'the broker heard nothing for 6.5 s');
+  alive.pinged(6_500);
+  assert.equal(alive.due(7_000), 'nothing');
+  assert.equal(alive.due(21_001), 'expired');
+  alive.stoppedReading();
+  assert.notEqual(alive.due(60_000), 'expired', 'time in which we do not read does not count');
+  alive.readsAgain(60_000);
+  assert.notEqual(alive.due(74_000), 'expired');
+  assert.equal(alive.due(75_001), 'expired');
+});
+
+test('PINGRESPs are told apart in the order of their PINGREQs', () => {
+  const alive = new KeepAlive();
+  alive.start(10, 0);
+  alive.devicePinged();
+  alive.pinged(1);
+  alive.devicePinged();
+  assert.deepEqual(
+    [1, 2, 3].map(() => alive.pingAnswered()),
+    [false, true, false],
+  );
+});
+
+test('the budget closes the connection that holds most, and no other', () => {
+  const closed: string[] = [];
+  const holder = (name: string) => ({ refuse: () => void closed.push(name) });
+  const [small, large] = [holder('small'), holder('large')];
+  const budget = new PartialBudget(100);
+  budget.set(small, 30);
+  budget.set(large, 60);
+  budget.set(small, 45);
+  assert.deepEqual(closed, ['large']);
+  assert.equal(budget.totalBytes, 45);
+});
+
+test('a shared bucket serves in turn, and a source that left is not served', async () => {
+  const served: string[] = [];
+  const queue = new HoldQueue();
+  const source = (name: string, frames: number): Source => {
+    let left = frames;
+    return {
+      wake: (): Served => {
+        served.push(name);
+        left -= 1;
+        return left > 0 ? 'more' : 'served';
+      },
+    } as unknown as Source;
+  };
+  const [a, b, gone] = [source('a', 3), source('b', 2), source('gone', 9)];
+  for (const each of [a, b, gone]) queue.hold(each, 0, true, 1);
+  assert.equal(queue.size, 3);
+  queue.leave(gone);
+  await sleep(50);
+  assert.deepEqual(served, ['a', 'b', 'a', 'b', 'a']);
+  assert.equal(queue.size, 0);
+});

@@ -1,0 +1,129 @@
+/**
+ * Drives the buffer's writer without threads: a real file in a folder of its own, a clock that only
+ * the test moves, everything the writer says kept in lists. Bodies are random bytes: to the buffer
+ * a body is opaque.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type {
+  BufferOptions,
+  BufferStart,
+  CursorPosition,
+  EgressToBuffer,
+  LaneSpec,
+  RouteDefinition,
+} from '../../agent/buffer/protocol.ts';
+import type { Append } from '../../agent/buffer/transaction.ts';
+import { type Effects, Writer } from '../../agent/buffer/writer.ts';
+import type { TidegateError } from '../../agent/errors.ts';
+import type { EventName, Fields } from '../../agent/events.ts';
+
+const kib = 1024;
+const mib = 1024 * kib;
+
+export const farAwayMs = 1e12;
+
+export function tempFolder(): { readonly path: string; remove(): void } {
+  const path = mkdtempSync(join(tmpdir(), 'tidegate-buffer-'));
+  return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+export function optionsFor(path: string, change: Partial<BufferOptions> = {}): BufferOptions {
+  const room = { bytes: 64 * mib, reserveBytes: 64 * kib, deadLetterBytes: 16 * mib };
+  return { path, ...room, ageMs: farAwayMs, whenFull: 'hold', ...change };
+}
+
+export function laneSpec(upstream: string, change: Partial<LaneSpec> = {}): LaneSpec {
+  const delivery = change.delivery ?? 'at-least-once';
+  const lag = { bytes: 1024 * mib, ageMs: farAwayMs, over: 'hold' as const };
+  return { lane: `${upstream}/${delivery}`, upstream, delivery, lag, from: 'latest', ...change };
+}
+
+export function routeTo(name: string, lanes: readonly string[]): RouteDefinition {
+  const one = { topic: '{topic}', key: '{device}', envelope: 'none' as const, headers: {} };
+  const targets = lanes.map((lane) => ({ lane, ...one, unknownTopic: 'hold' as const }));
+  return { name, from: `${name}/#`, gateway: 'test', targets };
+}
+
+export class BufferRig {
+  readonly writer: Writer;
+  readonly committed: number[] = [];
+  readonly answered: number[] = [];
+  readonly jumps: { lane: string; generation: number; position: CursorPosition }[] = [];
+  readonly events: { name: EventName; fields: Fields }[] = [];
+  readonly failures: TidegateError[] = [];
+  readonly routeIds: number[];
+  /** Called as the writer does, before the lists grow. */
+  onAnswered: (id: number) => void = () => {};
+  onJump: (lane: string, position: CursorPosition) => void = () => {};
+  nowMs = 0;
+  #nextSequence: number;
+  #nextFrame: number;
+  #advanceId = 0;
+
+  constructor(start: BufferStart) {
+    const effects: Effects = {
+      wallMs: () => Date.now(),
+      monotonicMs: () => this.nowMs,
+      report: (name, fields = {}) => this.events.push({ name, fields }),
+      committed: (append) => this.committed.push(append.sequence),
+      advanced: (_lane, id) => {
+        this.onAnswered(id);
+        this.answered.push(id);
+      },
+      jumped: (lane, generation, position) => {
+        this.onJump(lane, position);
+        this.jumps.push({ lane, generation, position });
+      },
+      failed: (error) => this.failures.push(error),
+    };
+    this.writer = new Writer(start, effects);
+    this.routeIds = this.writer.routeIds();
+    this.#nextSequence = this.writer.state.nextSequence;
+    this.#nextFrame = this.writer.state.nextFrame;
+  }
+
+  /** @param frames of each route of the start, in order */
+  append(frames: readonly number[], bytes = kib): Append {
+    const routes = frames.flatMap((count, index): [number, number][] =>
+      count > 0 ? [[this.routeIds[index] ?? 0, count]] : [],
+    );
+    const count = frames.reduce((sum, next) => sum + next, 0);
+    const body = Uint8Array.from(randomBytes(bytes)).buffer;
+    const place = { sequence: this.#nextSequence, firstFrame: this.#nextFrame, frames: count };
+    const times = { createdMs: Date.now(), livedMs: this.writer.livedMs() };
+    const append: Append = { kind: 'append', ...place, ...times, body, routes };
+    this.#nextSequence += 1;
+    this.#nextFrame += count;
+    this.writer.append(append);
+    return append;
+  }
+
+  /** Fills in the generation of now, and what is not said. */
+  advance(
+    change: Pick<EgressToBuffer, 'lane' | 'to'> & Partial<EgressToBuffer>,
+  ): EgressToBuffer {
+    const generation = this.writer.state.lanes.get(change.lane)?.generation ?? 0;
+    const none = { outcomes: {}, buried: [], damaged: [], now: false };
+    const id = ++this.#advanceId;
+    const advance: EgressToBuffer = { kind: 'advance', id, generation, ...none, ...change };
+    this.writer.advance(advance);
+    return advance;
+  }
+
+  get nextAdvanceId(): number {
+    return this.#advanceId + 1;
+  }
+
+  lane(name: string): ReturnType<Writer['gauges']>['lanes'][number] {
+    const found = this.writer.gauges().lanes.find((gauge) => gauge.lane === name);
+    if (!found) throw new Error(`no lane ${name}`);
+    return found;
+  }
+
+  seen(name: EventName): Fields[] {
+    return this.events.filter((event) => event.name === name).map((event) => event.fields);
+  }
+}

@@ -18,6 +18,7 @@ const folder = tempFolder();
 after(() => folder.remove());
 
 const kib = 1024;
+const firstSeed = seedOfRun();
 const rounds = 3;
 const steps = 400;
 const checkFileEvery = 40;
@@ -118,7 +119,7 @@ function normal(model: Model, to: CursorPosition): CursorPosition {
 
 for (let round = 0; round < rounds; round++) {
   for (const whenFull of ['hold', 'dropOldest'] as const) {
-    const seed = seedOfRun() + round;
+    const seed = firstSeed + round;
     test(`appended = Σ outcomes + backlog, whatever happens (${whenFull}, seed ${seed})`, () => {
       campaign(whenFull, seed);
     });
@@ -131,15 +132,16 @@ function campaign(whenFull: 'hold' | 'dropOldest', seed: number): void {
   const model = new Model();
   let path = join(folder.path, `${whenFull}-${seed}.db`);
   let crashes = 0;
-  const room = whenFull === 'hold' ? 64 * kib * kib : 400 * kib;
+  const room = whenFull === 'hold' ? 64 * kib * kib : 260 * kib;
+  const deadRoom = whenFull === 'hold' ? 24 * kib : 2 * kib;
   const open = (): BufferRig => {
-    const options = optionsFor(path, { whenFull, bytes: room, deadLetterBytes: 24 * kib });
+    const options = optionsFor(path, { whenFull, bytes: room, deadLetterBytes: deadRoom });
     const rig = new BufferRig({ options, lanes, routes });
     generations = new Map(lanes.map((spec) => [spec.lane, 1]));
     rig.onAnswered = (id) => model.answered(id);
-    rig.onJump = (lane, position) => {
+    rig.onJump = (lane, generation, position) => {
       model.jump(lane, position);
-      generations.set(lane, (generations.get(lane) ?? 0) + 1);
+      generations.set(lane, generation);
     };
     return rig;
   };
@@ -165,21 +167,18 @@ function campaign(whenFull: 'hold' | 'dropOldest', seed: number): void {
     if (step % checkFileEvery === 0) agreeOnDisk(path, model);
   }
   assert.deepEqual(rig.seen('unexpected'), []);
+  assert.ok(rig.lane(lagging.lane).outcomes.skipped > 0, 'the campaign reached the lag bound');
+  if (whenFull === 'dropOldest') assert.ok(rig.lane(cloud.lane).outcomes.evicted > 0);
   rig.writer.stop();
   agreeOnDisk(path, model);
-  const skipped = rig.lane(lagging.lane).outcomes.skipped;
-  assert.ok(skipped > 0, 'the campaign reached the lag bound');
-  if (whenFull === 'dropOldest') assert.ok(rig.lane(cloud.lane).outcomes.evicted > 0);
 }
 
 function append(rig: BufferRig, model: Model, below: (limit: number) => number): void {
   const frames = Array.from({ length: 1 + below(framesMost) }, () => below(routes.length));
   const counts = routes.map((_, route) => frames.filter((one) => one === route).length);
   const before = rig.committed.length;
-  // Jumps that make room are counted before the append is.
-  const jump = rig.onJump;
+  // Jumps that make room are told of, and counted, before the model has the new segment.
   rig.append(counts, 200 + below(8 * kib));
-  rig.onJump = jump;
   assert.equal(rig.committed.length, before + 1, 'there was room, or it was made');
   model.append(frames);
 }
@@ -241,7 +240,7 @@ function agree(rig: BufferRig, model: Model): void {
     for (const name of reported) assert.equal(own[name], lane.counts[name]);
     const sum = Object.values(gauge.outcomes).reduce((total, count) => total + count, 0);
     assert.equal(gauge.appendedFrames, sum + gauge.backlogFrames);
-    assert.ok(gauge.backlogBytes >= 0 && gauge.backlogBytes > 0 === backlog > 0);
+    assert.ok(gauge.backlogBytes > 0 || backlog === 0);
   }
 }
 

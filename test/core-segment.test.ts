@@ -266,7 +266,7 @@ test('a full segment stops the scan before the packet that does not fit, and los
 
 test('the budget stops the scan before the first frame beyond it', () => {
   const core = coreWithRoute('a');
-  const chunk = Buffer.from('3003000161'.repeat(3) + 'c000' + '3003000162', 'hex');
+  const chunk = Buffer.from(`${'3003000161'.repeat(3)}c0003003000162`, 'hex');
   core.memory.set(chunk, core.CHUNK_OFFSET);
   assert.equal(core.ingest(chunk.length, 0, 4, 1, 0, 1000, 0, 0, 2), 2);
   assert.equal(core.stop(), stops.budget);

@@ -21,7 +21,7 @@ const walIsBigFactor = 4;
 const walShare = 1 / 32;
 const fewestCheckpointPages = 16;
 /** Holding ends, in words, when this share is free again. */
-const releaseShare = 1 / 64;
+const releaseShare = 1 / 16;
 
 export interface Fill {
   readonly usedBytes: number;

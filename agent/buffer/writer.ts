@@ -115,8 +115,9 @@ export class Writer {
   /** @returns whether it still waits for a commit */
   advance(advance: EgressToBuffer): boolean {
     this.#pending.push(advance);
+    // A waiting append may find the room that this one frees, in the same commit.
+    if (this.#waiting.length > 0) this.run();
     if (advance.now) this.flush();
-    else if (this.#waiting.length > 0) this.run();
     return this.#pending.length > 0;
   }
 
@@ -221,11 +222,11 @@ export class Writer {
     this.#syncFailures = 0;
     this.commits += 1;
     this.#log.routes.markStored(done.routes);
+    for (const advance of done.answered) this.#effects.advanced(advance.lane, advance.id);
     for (const lane of work.state.lanes.values()) {
       if (before.get(lane.lane)?.generation === lane.generation) continue;
       this.#effects.jumped(lane.lane, lane.generation, lane.position);
     }
-    for (const advance of done.answered) this.#effects.advanced(advance.lane, advance.id);
     if (task.append && !done.hold) this.#effects.committed(task.append, seconds);
     if (task.append) this.#settle(done.hold);
   }

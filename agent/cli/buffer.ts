@@ -106,12 +106,12 @@ async function forget(name: string, flags: LocateFlags, context: CliContext): Pr
   if (lanes.length === 0) throw new TidegateError('laneUnknown', `${path} has no lane ${name}`);
   await refuseWhenConfigured(lanes, flags, context);
   const { forgetLane } = await import('../buffer/forget.ts');
-  for (const { lane } of lanes) forgetLane(path, lane);
-  const names = lanes.map((lane) => lane.lane);
-  const backlogFrames = lanes.reduce((sum, lane) => sum + lane.backlogFrames, 0);
+  const forgotten = lanes.map(({ lane }) => forgetLane(path, lane));
+  const names = forgotten.map(({ lane }) => lane);
+  const backlogFrames = forgotten.reduce((sum, each) => sum + each.backlogFrames, 0);
   context.out(
     flags.json
-      ? `${JSON.stringify({ forgotten: names, backlogFrames })}\n`
+      ? `${JSON.stringify({ forgotten })}\n`
       : `forgotten: ${names.join(', ')} (${backlogFrames} frames were not confirmed)\n`,
   );
   return exitCodes.ok;

@@ -41,6 +41,7 @@ import {
 import { kafkaConnectTimeoutMs, kafkaRequestTimeoutMs } from '../bounds.ts';
 import { messageOf, TidegateError } from '../errors.ts';
 import type { BatchCodec, ProducerIdentity } from './kafka-batch.ts';
+import { classify } from './kafka-errors.ts';
 
 export type Compression = 'none' | 'gzip' | 'snappy' | 'lz4' | 'zstd';
 export type Urgency = 'first' | 'again';
@@ -93,8 +94,6 @@ interface Versions {
   readonly create: (typeof createVersions)[keyof typeof createVersions];
 }
 
-const record = { Produce: 'Produce', Metadata: 'Metadata', InitProducerId: 'InitProducerId' };
-
 /** An error answer still carries the whole response: read that instead. */
 function answerIn<T>(error: unknown): T {
   const response = (error as { response?: T } | null)?.response;
@@ -102,11 +101,19 @@ function answerIn<T>(error: unknown): T {
   return response;
 }
 
+interface LibraryError {
+  readonly cause?: unknown;
+  readonly errors?: unknown[];
+  /** The broker answered, with this error code. */
+  readonly apiCode?: unknown;
+}
+
 function unreachable(error: unknown): TidegateError {
   if (error instanceof TidegateError) return error;
   let deepest: unknown = error;
   for (let depth = 0; depth < 8; depth++) {
-    const { cause, errors } = deepest as { cause?: unknown; errors?: unknown[] };
+    const { cause, errors, apiCode } = deepest as LibraryError;
+    if (typeof apiCode === 'number') return classify(apiCode, 'Kafka', messageOf(deepest)).error;
     const next = cause ?? errors?.at(-1);
     if (next === undefined) break;
     deepest = next;
@@ -191,9 +198,9 @@ export class KafkaClient {
       return known[Math.max(...fits) as keyof T];
     };
     this.#versions = {
-      produce: newest(record.Produce, produceVersions),
-      metadata: newest(record.Metadata, metadataVersions),
-      producer: newest(record.InitProducerId, producerVersions),
+      produce: newest('Produce', produceVersions),
+      metadata: newest('Metadata', metadataVersions),
+      producer: newest('InitProducerId', producerVersions),
       create: newest('CreateTopics', createVersions),
     };
     return this.#versions;

@@ -165,10 +165,10 @@ function command(action: UpstreamAction, written: string, sources: HttpSources):
   } catch {
     return json(404, { error: 'no such upstream' });
   }
-  const isKnown = sources.command(action, upstream);
-  return isKnown
-    ? json(200, { upstream, action })
-    : json(404, { error: `no upstream ${upstream}` });
+  const outcome = sources.command(action, upstream);
+  if (outcome === 'starting') return json(503, { error: 'the agent is starting' });
+  if (outcome === 'unknown') return json(404, { error: `no upstream ${upstream}` });
+  return json(200, { upstream, action });
 }
 
 function readiness({ telemetry }: HttpSources): Answer {

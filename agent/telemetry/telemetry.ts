@@ -10,7 +10,7 @@ import type { BufferGauges } from '../buffer/protocol.ts';
 import { catalogue, type EventName, type Report } from '../events.ts';
 import { writeBufferMetrics } from './buffer-metrics.ts';
 import { Counter, Histogram } from './counters.ts';
-import { Exposition, one } from './exposition.ts';
+import { Exposition, one, type Sample } from './exposition.ts';
 import { type LogOptions, openLog } from './log.ts';
 import { ProcessMetrics } from './process-metrics.ts';
 import { RatedLines } from './rated.ts';
@@ -58,7 +58,7 @@ export interface Telemetry {
 const commitBuckets = [
   0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5,
 ] as const;
-const verdicts: readonly CountedVerdict[] = ['pass', 'admit', 'hold', 'drop', 'bury', 'refuse'];
+const noFrames = { pass: 0, admit: 0, hold: 0, drop: 0, bury: 0, refuse: 0 } as const;
 
 /** Events that say why a frame got its verdict; their reasons are closed lists. */
 const verdictEvents: Partial<Record<EventName, CountedVerdict>> = {
@@ -78,7 +78,8 @@ class LiveTelemetry implements Telemetry {
   readonly #lines: RatedLines;
   readonly #process = new ProcessMetrics();
   readonly #events = new Counter('event');
-  readonly #frames = new Counter('verdict', 'protocol');
+  /** By protocol: plain numbers, since every frame adds to one. */
+  readonly #frames = new Map<string, Record<CountedVerdict, number>>();
   readonly #reasons = new Counter('verdict', 'reason');
   readonly #retries = new Counter('lane', 'upstream');
   readonly #commits = new Histogram(commitBuckets);
@@ -90,7 +91,7 @@ class LiveTelemetry implements Telemetry {
     this.#log = openLog(options);
     this.#lines = new RatedLines(this.#log.write);
     for (const name of Object.keys(catalogue)) this.#events.add(0, name);
-    for (const verdict of verdicts) this.frames(verdict, 0);
+    this.frames('pass', 0);
   }
 
   readonly report: Report = (name: EventName, fields = {}) => {
@@ -102,7 +103,9 @@ class LiveTelemetry implements Telemetry {
   };
 
   frames(verdict: CountedVerdict, count: number, protocol = 'mqtt'): void {
-    this.#frames.add(count, verdict, protocol);
+    const counts = this.#frames.get(protocol);
+    if (counts) counts[verdict] += count;
+    else this.#frames.set(protocol, { ...noFrames, [verdict]: count });
   }
 
   frameReason(verdict: CountedVerdict, reason: string, count: number): void {
@@ -155,7 +158,7 @@ class LiveTelemetry implements Telemetry {
   }
 
   #writePath(to: Exposition): void {
-    to.counter('tidegate_frames_total', 'Frames by verdict of the core.', this.#frames.samples());
+    to.counter('tidegate_frames_total', 'Frames by verdict of the core.', this.#frameSamples());
     to.counter('tidegate_frame_reasons_total', 'Frames by reason.', this.#reasons.samples());
     const commits = this.#commits.samples();
     const total = commits.at(-1)?.value ?? 0;
@@ -176,6 +179,12 @@ class LiveTelemetry implements Telemetry {
     to.gauge('tidegate_degraded', '1 while running other than configured.', [
       { labels: { reason: 'config' }, value: this.degraded === 'config' ? 1 : 0 },
     ]);
+  }
+
+  #frameSamples(): Sample[] {
+    return [...this.#frames].flatMap(([protocol, counts]) =>
+      Object.entries(counts).map(([verdict, value]) => ({ labels: { verdict, protocol }, value })),
+    );
   }
 
   #writeLanes(to: Exposition): void {

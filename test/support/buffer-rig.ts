@@ -57,7 +57,7 @@ export class BufferRig {
   readonly routeIds: number[];
   /** Called as the writer does, before the lists grow. */
   onAnswered: (id: number) => void = () => {};
-  onJump: (lane: string, position: CursorPosition) => void = () => {};
+  onJump: (lane: string, generation: number, position: CursorPosition) => void = () => {};
   nowMs = 0;
   #nextSequence: number;
   #nextFrame: number;
@@ -74,7 +74,7 @@ export class BufferRig {
         this.answered.push(id);
       },
       jumped: (lane, generation, position) => {
-        this.onJump(lane, position);
+        this.onJump(lane, generation, position);
         this.jumps.push({ lane, generation, position });
       },
       failed: (error) => this.failures.push(error),

@@ -1,0 +1,130 @@
+/**
+ * Entry of an egress thread: joins the buffer's reader, the frames' codec and one forwarder per lane.
+ *
+ *   in    workerData EgressStart; `pause | resume` an upstream; `stop`
+ *   out   `event`, `lane` (on every change of state), `stopped`
+ *   port  to the buffer thread: EgressToBuffer, BufferToEgress
+ *
+ * Only what a lane's upstream needs is loaded: the Kafka library costs some 50 MiB.
+ */
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import type { BufferToEgress, LaneSpec } from './buffer/protocol.ts';
+import { BufferReader } from './buffer/reader.ts';
+import type { KafkaUpstreamConfig, UpstreamConfig } from './config/types.ts';
+import { Forwarder } from './egress/forwarder.ts';
+import type { LaneStateTold } from './egress/lane-states.ts';
+import { LivedTime, type SegmentSource } from './egress/segment-source.ts';
+import type { Upstream, UpstreamSink } from './egress/upstream.ts';
+import { TidegateError } from './errors.ts';
+import type { EventName, Fields, Report } from './events.ts';
+import { loadCore } from './frames/core.ts';
+import { decodeProperties } from './frames/properties.ts';
+import { SegmentReader } from './frames/segment-reader.ts';
+
+export interface EgressStart {
+  readonly bufferPath: string;
+  readonly bufferPort: MessagePort;
+  readonly lanes: readonly LaneSpec[];
+  readonly upstreams: Readonly<Record<string, UpstreamConfig>>;
+  readonly gateway: string;
+}
+
+export type ToEgress =
+  | { readonly kind: 'pause' | 'resume'; readonly upstream: string }
+  | { readonly kind: 'stop' };
+
+export type FromEgress =
+  | { readonly kind: 'event'; readonly name: EventName; readonly fields: Fields }
+  | ({ readonly kind: 'lane' } & LaneStateTold)
+  | { readonly kind: 'stopped' };
+
+/** The log as forwarders read it. */
+function openSource(reader: BufferReader): SegmentSource {
+  const frames = new SegmentReader(loadCore());
+  return {
+    read: (from, maxBytes, maxSegments) => reader.read(from, maxBytes, maxSegments),
+    open: (body) => {
+      const opened = frames.open(body);
+      return 'fault' in opened ? null : opened;
+    },
+    route: (id) => reader.route(id),
+    properties: decodeProperties,
+  };
+}
+
+type MakeUpstream = (sink: UpstreamSink) => Upstream;
+
+async function kafkaMaker(
+  config: KafkaUpstreamConfig,
+  lane: LaneSpec,
+  gateway: string,
+): Promise<MakeUpstream> {
+  const { KafkaClient } = await import('./egress/kafka.ts');
+  const { KafkaUpstream } = await import('./egress/kafka-upstream.ts');
+  const once = lane.delivery === 'at-most-once';
+  return (sink) => {
+    const client = new KafkaClient({ brokers: config.brokers, clientId: `tidegate-${gateway}` });
+    return new KafkaUpstream(config, { client, sink, random: Math.random, once });
+  };
+}
+
+async function upstreamMaker(start: EgressStart, lane: LaneSpec): Promise<MakeUpstream> {
+  const config = start.upstreams[lane.upstream];
+  if (config === undefined) throw new TidegateError('internal', `no upstream ${lane.upstream}`);
+  if (config.kind === 'kafka') return await kafkaMaker(config, lane, start.gateway);
+  const { FileUpstream } = await import('./egress/file.ts');
+  const once = lane.delivery === 'at-most-once';
+  // Two lanes do not write into one file.
+  const name = once ? `${lane.upstream}.at-most-once` : lane.upstream;
+  return (sink) => new FileUpstream({ ...config, name }, { sink, random: Math.random, once });
+}
+
+async function run(start: EgressStart, main: MessagePort): Promise<void> {
+  const say = (message: FromEgress) => main.postMessage(message);
+  const report: Report = (name, fields = {}) => say({ kind: 'event', name, fields });
+  const reader = new BufferReader(start.bufferPath);
+  const source = openSource(reader);
+  const lived = new LivedTime(Number(reader.meta('livedMs') ?? 0));
+  const forwarders: Forwarder[] = [];
+  for (const spec of start.lanes) {
+    const config = start.upstreams[spec.upstream] as UpstreamConfig;
+    forwarders.push(
+      new Forwarder({
+        spec,
+        source,
+        upstream: await upstreamMaker(start, spec),
+        kafka: config.kind === 'kafka',
+        drain: config.drain,
+        lived,
+        post: (advance) => start.bufferPort.postMessage(advance),
+        report,
+        changed: (told) => say({ kind: 'lane', ...told }),
+        random: Math.random,
+      }),
+    );
+  }
+  for (const forwarder of forwarders) forwarder.start();
+  start.bufferPort.on('message', (message: BufferToEgress) => {
+    for (const forwarder of forwarders) forwarder.heard(message);
+  });
+  main.on('message', (message: ToEgress) => {
+    if (message.kind === 'stop') void stop();
+    else {
+      for (const forwarder of forwarders) {
+        if (forwarder.upstreamName === message.upstream) forwarder[message.kind]();
+      }
+    }
+  });
+
+  async function stop(): Promise<void> {
+    await Promise.all(forwarders.map((forwarder) => forwarder.stop()));
+    reader.close();
+    start.bufferPort.close();
+    say({ kind: 'stopped' });
+    main.close();
+  }
+}
+
+if (parentPort === null)
+  throw new TidegateError('internal', 'egress-thread.ts is a thread’s entry');
+await run(workerData as EgressStart, parentPort);

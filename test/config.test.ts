@@ -206,7 +206,9 @@ gateway: gw
 routes:
   - name: a
     from: a/+
-    to: [{ upstream: k, topic: 'x.{1}', headers: { h: '{1}' } }, { upstream: f, delivery: at-most-once }]
+    to:
+      - { upstream: k, topic: 'x.{1}', headers: { h: '{1}' } }
+      - { upstream: f, delivery: at-most-once }
   - { name: b, from: b, to: { upstream: k } }
 upstreams: { f: { file: { directory: x }, from: oldest }, k: { kafka: { brokers: [a:1] } } }
 `);

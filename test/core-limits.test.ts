@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { limitBuckets } from '../agent/bounds.ts';
+import { connectionsMax, limitBuckets } from '../agent/bounds.ts';
 import {
   type Core,
   ingestFlags,
@@ -310,6 +310,13 @@ test('buckets that are full again make room, and only they do', () => {
   assert.equal(core.overflows(), 1, 'a millisecond before that nothing gives way');
   for (let i = 0; i < limitBuckets / 2; i++)
     offer(core, { ...frame, device: `new-${i}` }, fullAgainMs);
+  assert.equal(core.overflows(), 0);
+});
+
+test('as many devices as may be connected each have a bucket of their own', () => {
+  const core = coreWith([perDevice]);
+  core.bucketsClear(seed, 5);
+  for (let i = 0; i < connectionsMax; i++) offer(core, { ...frame, device: `device-${i}` }, 0);
   assert.equal(core.overflows(), 0);
 });
 

@@ -103,13 +103,12 @@ function assertSame(found: Descriptor, packet: IPublishPacket, version: number):
   if (version !== 5) return;
   const given = packet.properties ?? {};
   const read = decodeProperties(Buffer.from(found.properties, 'hex'));
-  const flat: Record<string, string | string[]> = {};
+  const flat = new Map<string, string | string[]>();
   for (const [name, value] of read.userProperties) {
-    const before = flat[name];
-    flat[name] = before === undefined ? value : [before, value].flat();
+    const before = flat.get(name);
+    flat.set(name, before === undefined ? value : [before, value].flat());
   }
-  const expected = given.userProperties ?? {};
-  assert.deepEqual(flat, { ...expected });
+  assert.deepEqual(flat, new Map(Object.entries(given.userProperties ?? {})));
   assert.equal(
     read.payloadFormat === undefined ? undefined : read.payloadFormat === 1,
     given.payloadFormatIndicator,

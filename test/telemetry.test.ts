@@ -1,7 +1,7 @@
 /**
  * Telemetry: an event is a log line and a counter, floods are counted and not written, /metrics is
- * the Prometheus text format (read by a parser of its own, support/exposition.ts), and the HTTP port takes only
- * what an operator sends.
+ * the Prometheus text format (read by a parser of its own, support/exposition.ts), and the HTTP
+ * port takes only what an operator sends.
  */
 import assert from 'node:assert/strict';
 import { request } from 'node:http';

@@ -48,8 +48,8 @@ const BUCKET_LIVED: i32 = 24;
 const BUCKET_LIMIT: i32 = 32;
 const BUCKET_STAMP: i32 = 36;
 
-/** Slots looked at for one key. */
-const WINDOW: i32 = 16;
+/** Slots looked at for one key: 10,000 busy devices at once all find one of their own. */
+const WINDOW: i32 = 128;
 /** Rounding of sums must not keep out a frame whose time has come. */
 const EPSILON: f64 = 1e-6;
 const MS_PER_SECOND: f64 = 1000;

@@ -49,18 +49,24 @@ function sequenceBytes(at: i32, end: i32): i32 {
     : 0;
 }
 
+/** No byte of these eight is above 0x7F, NUL, + or #. */
+@inline
+function plainWord(word: u64): bool {
+  return ((word & HIGHS) | zeroIn(word) | zeroIn(word ^ PLUSES) | zeroIn(word ^ HASHES)) == 0;
+}
+
 export function textClass(at: i32, bytes: i32): i32 {
   const end = at + bytes;
+  let to = at;
+  while (to + 8 <= end && plainWord(load<u64>(to))) to += 8;
+  // The rest of a plain string of eight bytes or more: its last eight, some of them again.
+  if (to == end || (end - to < 8 && bytes >= 8 && plainWord(load<u64>(end - 8)))) return TEXT_PLAIN;
+  return slowClass(to, end);
+}
+
+function slowClass(at: i32, end: i32): i32 {
   let found = TEXT_PLAIN;
   while (at < end) {
-    if (at + 8 <= end) {
-      const word = load<u64>(at);
-      const odd = (word & HIGHS) | zeroIn(word) | zeroIn(word ^ PLUSES) | zeroIn(word ^ HASHES);
-      if (odd == 0) {
-        at += 8;
-        continue;
-      }
-    }
     const byte = <i32>load<u8>(at);
     if (byte < 0x80) {
       if (byte == 0) return TEXT_MALFORMED; // [MQTT-1.5.4-2]

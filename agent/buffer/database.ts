@@ -105,8 +105,9 @@ export function openReadOnly(path: string): Sqlite {
 export function openWriter(path: string, tuning: WriterTuning, steps = migrations): Sqlite {
   const db = connect(path, { readonly: false, timeout: writerBusyMs });
   return closeUnless(db, () => {
-    refuseStrangers(db, steps.length);
-    db.pragma(`auto_vacuum = ${autoVacuumIncremental}`);
+    const fresh = refuseStrangers(db, steps.length);
+    // Said to a file that has it, this would still write a page.
+    if (fresh) db.pragma(`auto_vacuum = ${autoVacuumIncremental}`);
     db.pragma('journal_mode = WAL');
     db.pragma('synchronous = FULL');
     assertDurable(db);
@@ -137,10 +138,11 @@ function migrate(db: Sqlite, steps: readonly string[]): void {
   run.immediate();
 }
 
-function refuseStrangers(db: Sqlite, newest = migrations.length): void {
+/** @returns whether there is nothing in the file yet */
+function refuseStrangers(db: Sqlite, newest = migrations.length): boolean {
   const version = pragmaNumber(db, 'user_version');
   const tables = Number(db.prepare('SELECT count(*) FROM sqlite_schema').pluck().get());
-  if (tables === 0 && version === 0) return;
+  if (tables === 0 && version === 0) return true;
   if (pragmaNumber(db, 'application_id') !== applicationId) {
     throw new TidegateError('bufferCannotOpen', `${db.name} is another program's database`);
   }
@@ -148,6 +150,7 @@ function refuseStrangers(db: Sqlite, newest = migrations.length): void {
     const versions = `layout ${version}; this tidegate knows up to ${newest}`;
     throw new TidegateError('bufferNewer', `${db.name} has ${versions}`);
   }
+  return false;
 }
 
 function connect(path: string, options: { readonly: boolean; timeout: number }): Sqlite {

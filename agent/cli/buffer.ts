@@ -71,7 +71,7 @@ function show(path: string, found: BufferStat): string {
     ['file', path],
     ['epoch', found.epoch],
     ['size', `${roughSize(found.fileBytes)}, write-ahead log ${roughSize(found.walBytes)}`],
-    ['segments', `${found.segments} (${found.firstSequence} to ${found.nextSequence - 1})`],
+    ['segments', `${found.segments}, next is ${found.nextSequence}`],
     ['dead letters', `${found.deadLetters} (${roughSize(found.deadLetterBytes)})`],
     ['damaged', `${found.damagedSegments} segments set aside`],
   ]);

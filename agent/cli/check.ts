@@ -52,9 +52,8 @@ async function check(
     const count = { error: 0, warning: 0 };
     for (const { severity } of problems) count[severity] += 1;
     const verdict = config ? 'valid' : 'refused';
-    context.out(
-      `${source}: ${verdict}: ${plural(count.error, 'error')}, ${plural(count.warning, 'warning')}\n`,
-    );
+    const counts = `${plural(count.error, 'error')}, ${plural(count.warning, 'warning')}`;
+    context.out(`${source}: ${verdict}: ${counts}\n`);
   }
   return config ? exitCodes.ok : exitCodes.config;
 }

@@ -1,4 +1,4 @@
-/** Columns for people: the first row is the heading, numbers stand right. */
+/** Columns for people: the first row is the heading, columns of numbers stand right. */
 
 export type Cell = string | number;
 
@@ -9,11 +9,12 @@ export function table(rows: readonly (readonly Cell[])[]): string {
       widths[column] = Math.max(widths[column] ?? 0, String(cell).length);
     }
   }
+  const isNumeric = widths.map((_, column) => typeof rows.at(-1)?.[column] === 'number');
   const lines = rows.map((row) =>
     row
       .map((cell, column) => {
         const width = widths[column] ?? 0;
-        return typeof cell === 'number' ? String(cell).padStart(width) : cell.padEnd(width);
+        return isNumeric[column] ? String(cell).padStart(width) : String(cell).padEnd(width);
       })
       .join('  ')
       .trimEnd(),

@@ -82,7 +82,7 @@ function isAtOrBelow(key: string, other: string): boolean {
   return key === other || key.startsWith(`${other}.`) || key.startsWith(`${other}[`);
 }
 
-/** The tree less the keys that keys.ts has named, so that the rest is judged as if they were not. */
+/** The tree less the keys that keys.ts has named: the rest is judged as if they were not there. */
 function withoutUnknown(schema: SchemaNode, value: unknown): unknown {
   if (schema.wrapped) return withoutUnknown(schema.wrapped, value);
   if (schema.getter) return withoutUnknown(schema.getter(value), value);

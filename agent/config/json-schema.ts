@@ -1,5 +1,5 @@
 /**
- * The schema as JSON Schema (draft 7), for editors: completion, prose on hover, unknown keys marked.
+ * The schema as JSON Schema (draft 7), for editors: completion, prose on hover, unknown keys.
  * Its converter is loaded only here, and only when asked for. Units stand as patterns; relations
  * between keys cannot be said in it and are left to `tidegate check`.
  */

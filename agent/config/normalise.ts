@@ -1,6 +1,6 @@
 /**
- * What the schema accepted → `Config`: defaults that depend on another key (lag, bursts), one target
- * as a list of one, and the two kinds of upstream told apart.
+ * What the schema accepted → `Config`: defaults that depend on another key (lag, bursts), one
+ * target as a list of one, and the two kinds of upstream told apart.
  */
 import { gatewayDefault } from './gateway.ts';
 import type { Written } from './schema.ts';

@@ -45,7 +45,7 @@ function relateFrom(routes: readonly DraftMap[], index: number, complain: Compla
   if (earlier < 0) return;
   complain(
     ['routes', index, 'from'],
-    `never matches: routes[${earlier}] (${textOf(routes[earlier]?.from)}) takes every Topic Name of ${from} first`,
+    `never matches: routes[${earlier}] (${textOf(routes[earlier]?.from)}) takes all of ${from}`,
     'Move this route up, or take it out.',
     warning,
   );

@@ -50,8 +50,8 @@ function relateListeners(draft: DraftMap, complain: Complain): void {
     if (map.insecure !== true && !isLoopback(address.host)) {
       complain(
         [...path, 'bind'],
-        `${showAddress(address)} is reached from other machines in plain text, without authentication`,
-        `Bind ${what} to 127.0.0.1, or say insecure: true beside bind where the network is trusted.`,
+        `${showAddress(address)} is open to other machines in plain text, without authentication`,
+        `Bind ${what} to 127.0.0.1, or say insecure: true beside bind on a trusted network.`,
       );
     }
     const other = taken.find((earlier) => collides(earlier.address, address));
@@ -87,7 +87,8 @@ function relateUpstreams(written: DraftMap, draft: DraftMap, complain: Complain)
   for (const [name, value] of Object.entries(written)) {
     const path = ['upstreams', name];
     if (!upstreamNameShape.test(name) || takenNames.has(name)) {
-      const message = `${JSON.stringify(name)} is not a name of 1 to 63 characters A-Z, a-z, 0-9, _ and -`;
+      const shape = '1 to 63 characters A-Z, a-z, 0-9, _ and -';
+      const message = `${JSON.stringify(name)} is not a name of ${shape}`;
       complain(path, message, 'Rename it here and in the routes.', { part: 'key' });
       continue;
     }
@@ -101,7 +102,8 @@ function relateUpstreams(written: DraftMap, draft: DraftMap, complain: Complain)
     }
     const lagBytes = numberOf(mapOf(mapOf(mapOf(draft.upstreams)[name]).lag).bytes);
     if (lagBytes !== null && bufferBytes !== null && lagBytes > bufferBytes) {
-      const message = `${showSize(lagBytes)} is more than buffer.bytes (${showSize(bufferBytes)}), which is full first`;
+      const full = `buffer.bytes (${showSize(bufferBytes)}), which is full first`;
+      const message = `${showSize(lagBytes)} is more than ${full}`;
       complain([...path, 'lag', 'bytes'], message, 'Write less, or raise buffer.bytes.', warning);
     }
   }

@@ -138,8 +138,7 @@ const target = object('Where the events of a route go.', {
   upstream: text({ prose: 'A name under upstreams.', change: hot }, notEmpty),
   topic: v.optional(
     freeText({
-      prose:
-        'Template of the record’s topic. Default: the Topic Name; for Kafka its / are written as "."',
+      prose: 'Template of the record’s topic. Default: the Topic Name; for Kafka with "." for "/".',
       change: hot,
     }),
     '{topic}',
@@ -221,7 +220,7 @@ const lag = object('How far an upstream may fall behind, and what happens then.'
   over: v.optional(
     choice(['hold', 'skip'], {
       prose:
-        'hold: acknowledgements wait (default for Kafka and for an only upstream); skip: this upstream loses the oldest events.',
+        'hold (default for Kafka and an only upstream): acknowledgements wait; skip: it loses events.',
       change: hot,
     }),
   ),

@@ -15,12 +15,18 @@ import type { BatchBounds } from './kafka-partition.ts';
 import { KafkaTopic } from './kafka-topic.ts';
 import type { EgressRecord } from './record.ts';
 
+/** What tests shrink. */
+export interface TopicTuning {
+  readonly batches?: BatchBounds;
+  readonly refreshEveryMs?: number;
+}
+
 export interface TopicTableOptions {
   readonly client: Pick<KafkaClient, 'topics' | 'createTopics'>;
   readonly random: Random;
   readonly createTopics: boolean;
   readonly maxTopics: number;
-  readonly bounds: BatchBounds | undefined;
+  readonly tuning: TopicTuning;
   enqueue(record: EgressRecord, topic: KafkaTopic): void;
   bury(record: EgressRecord, error: TidegateError): void;
   buryBatch(batch: RecordBatch, error: TidegateError): void;
@@ -48,7 +54,7 @@ export class TopicTable {
   #asking = false;
   #closed = false;
   #timer: NodeJS.Timeout | null = null;
-  #refreshAtMs = performance.now() + refreshEveryMs;
+  #refreshAtMs = 0;
 
   constructor(options: TopicTableOptions) {
     this.#options = options;
@@ -81,7 +87,7 @@ export class TopicTable {
     const known = this.#topics.get(name);
     if (known !== undefined) return known;
     if (this.#topics.size >= this.#options.maxTopics) return null;
-    const topic = new KafkaTopic(name, this.#options.bounds);
+    const topic = new KafkaTopic(name, this.#options.tuning.batches);
     this.#topics.set(name, topic);
     return topic;
   }
@@ -99,8 +105,9 @@ export class TopicTable {
 
   /** Called with every burst. */
   refresh(): void {
-    if (performance.now() < this.#refreshAtMs) return;
-    this.#refreshAtMs = performance.now() + refreshEveryMs;
+    const nowMs = performance.now();
+    if (nowMs < this.#refreshAtMs) return;
+    this.#refreshAtMs = nowMs + (this.#options.tuning.refreshEveryMs ?? refreshEveryMs);
     for (const name of this.#topics.keys()) this.#askFor(name);
   }
 

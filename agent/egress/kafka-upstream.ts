@@ -16,9 +16,9 @@ import { Backoff, jittered, type Random } from './backoff.ts';
 import { type Compression, codecOf, type KafkaClient, type PartitionAnswer } from './kafka.ts';
 import type { BatchCodec, ProducerIdentity, RecordBatch } from './kafka-batch.ts';
 import { classify, type KafkaFault, kafkaCode } from './kafka-errors.ts';
-import type { BatchBounds, PartitionQueue } from './kafka-partition.ts';
+import type { PartitionQueue } from './kafka-partition.ts';
 import type { KafkaTopic } from './kafka-topic.ts';
-import { TopicTable } from './kafka-topics.ts';
+import { TopicTable, type TopicTuning } from './kafka-topics.ts';
 import type { EgressRecord } from './record.ts';
 import type { Upstream, UpstreamSink } from './upstream.ts';
 import type { WindowSegment } from './window.ts';
@@ -36,7 +36,7 @@ export interface KafkaParts {
   readonly random: Random;
   /** The lane is at-most-once: one attempt, no repeat. */
   readonly once: boolean;
-  readonly bounds?: BatchBounds;
+  readonly tuning?: TopicTuning;
 }
 
 /** Batches of one Produce request together; a larger one is cut between partitions. */
@@ -85,7 +85,7 @@ export class KafkaUpstream implements Upstream {
       random: parts.random,
       createTopics: settings.createTopics,
       maxTopics: Math.min(settings.maxTopics, kafkaTopicsMax),
-      bounds: parts.bounds,
+      tuning: parts.tuning ?? {},
       enqueue: (record, topic) => this.#enqueue(record, topic),
       bury: (record, error) => this.#buryRecord(record, error),
       buryBatch: (batch, error) => this.#buryBatch(batch, error),

@@ -49,6 +49,7 @@ export type Urgency = 'first' | 'again';
 export interface KafkaClientOptions {
   readonly brokers: readonly Broker[];
   readonly clientId: string;
+  readonly requestTimeoutMs?: number;
 }
 
 export interface TopicAnswer {
@@ -75,7 +76,7 @@ export interface PartitionAnswer {
 const produceKey = 0;
 const acksAll = -1;
 /** The broker gives up on the in-sync replicas before we give up on the broker. */
-const replicaTimeoutMs = Math.floor(kafkaRequestTimeoutMs * 0.7);
+const replicaTimeoutShare = 0.7;
 const requestsInFlight = 16;
 const createTimeoutMs = 10_000;
 const brokerDefault = -1;
@@ -150,14 +151,17 @@ export class KafkaClient {
   readonly #options: KafkaClientOptions;
   readonly #control: ConnectionPool;
   readonly #produce: Readonly<Record<Urgency, ConnectionPool>>;
+  readonly #replicaTimeoutMs: number;
   #versions: Versions | null = null;
   #brokers = new Map<number, Broker>();
 
   constructor(options: KafkaClientOptions) {
     this.#options = options;
+    const requestTimeout = options.requestTimeoutMs ?? kafkaRequestTimeoutMs;
+    this.#replicaTimeoutMs = Math.floor(requestTimeout * replicaTimeoutShare);
     const connectionOptions = {
       connectTimeout: kafkaConnectTimeoutMs,
-      requestTimeout: kafkaRequestTimeoutMs,
+      requestTimeout,
       maxInflights: requestsInFlight,
     };
     const pool = () => {
@@ -297,7 +301,7 @@ export class KafkaClient {
       connection.send<ProduceAnswer>(
         produceKey,
         version.api.version,
-        () => produceRequest(batches),
+        () => produceRequest(batches, this.#replicaTimeoutMs),
         (correlation, key, apiVersion, reader: Reader) => {
           try {
             return version.parseResponse(correlation, key, apiVersion, reader) as ProduceAnswer;
@@ -353,7 +357,7 @@ interface ProduceAnswer {
 }
 
 /** Produce, versions 9–11: flexible encoding, one entry per topic with its partitions. */
-function produceRequest(batches: readonly PartitionBatch[]): Writer {
+function produceRequest(batches: readonly PartitionBatch[], timeoutMs: number): Writer {
   const byTopic = new Map<string, PartitionBatch[]>();
   for (const batch of batches) {
     const known = byTopic.get(batch.topic);
@@ -363,7 +367,7 @@ function produceRequest(batches: readonly PartitionBatch[]): Writer {
   return Writer.create()
     .appendString(null)
     .appendInt16(acksAll)
-    .appendInt32(replicaTimeoutMs)
+    .appendInt32(timeoutMs)
     .appendArray([...byTopic], (w, [topic, partitions]) => {
       w.appendString(topic).appendArray(partitions, (inner, { partition, wire }) => {
         inner

@@ -1,6 +1,6 @@
 /**
- * The buffer's gauges as metrics. They come from one snapshot of the buffer thread, so that in every
- * scrape, per lane, appended = Σ outcomes + backlog (promise 2).
+ * The buffer's gauges as metrics. They come from one snapshot of the buffer thread, so that in
+ * every scrape, per lane, appended = Σ outcomes + backlog (promise 2).
  */
 import type { BufferGauges, LaneGauge } from '../buffer/protocol.ts';
 import { outcomes } from '../events.ts';

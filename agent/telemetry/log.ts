@@ -1,5 +1,5 @@
 /**
- * The one place that writes log lines: pino as JSON, or pino-pretty (loaded only then) on a terminal.
+ * The one place that writes log lines: pino as JSON, or pino-pretty (loaded then) on a terminal.
  *
  *   {"level":"warn","time":"2026-01-01T00:00:00.000Z","event":"laneRetrying","lane":"…","msg":"…"}
  *

@@ -107,6 +107,17 @@ export interface ConsumeOptions {
   readonly untilIdleMs?: number;
 }
 
+const logAppendTimeBit = 8;
+
+/** With LogAppendTime the broker's own time stands in the batch, not in its records. */
+function timestampOf(
+  batch: { attributes: number; firstTimestamp: bigint; maxTimestamp: bigint },
+  delta: bigint,
+): number {
+  const appended = (batch.attributes & logAppendTimeBit) !== 0;
+  return Number(appended ? batch.maxTimestamp : batch.firstTimestamp + delta);
+}
+
 class Reading {
   readonly #consumer: Consumer;
   readonly #topics: string[];
@@ -192,7 +203,7 @@ class Reading {
               headers: Object.fromEntries(
                 record.headers.map(([name, value]) => [String(name), String(value)]),
               ),
-              timestampMs: Number(batch.firstTimestamp + record.timestampDelta),
+              timestampMs: timestampOf(batch, record.timestampDelta),
             });
           }
         }

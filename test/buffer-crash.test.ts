@@ -1,0 +1,197 @@
+/**
+ * The buffer thread from the outside: killed in mid-load, on a disk that is full, on a disk whose
+ * syncs fail. What was reported as committed is there, each time.
+ */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { BufferReader } from '../agent/buffer/reader.ts';
+import { bodyOf, childLane, framesEach } from './support/buffer-body.ts';
+import { BufferRig, optionsFor, routeTo, tempFolder } from './support/buffer-rig.ts';
+import { randomFrom, seedOfRun } from './support/random.ts';
+
+const folder = tempFolder();
+after(() => folder.remove());
+
+const kib = 1024;
+const mib = 1024 * kib;
+const childPath = join(import.meta.dirname, 'support', 'buffer-child.ts');
+const withinMs = 20_000;
+
+class Child {
+  readonly lines: string[] = [];
+  readonly process: ChildProcess;
+  readonly exited: Promise<number | null>;
+  #watchers: (() => void)[] = [];
+
+  constructor(command: string, args: string[]) {
+    this.process = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+    this.exited = new Promise((resolve) => this.process.once('close', (code) => resolve(code)));
+    let rest = '';
+    this.process.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      const parts = (rest + text).split('\n');
+      rest = parts.pop() ?? '';
+      this.lines.push(...parts);
+      for (const watcher of this.#watchers) watcher();
+    });
+  }
+
+  get committed(): number[] {
+    return this.lines.flatMap((line) =>
+      line.startsWith('committed ') ? Number(line.slice('committed '.length)) : [],
+    );
+  }
+
+  say(line: string): void {
+    this.process.stdin?.write(`${line}\n`);
+  }
+
+  /** The line's place, once there is such a line at or behind `from`. */
+  async line(wanted: string | RegExp, from = 0): Promise<number> {
+    const is = (line: string) =>
+      typeof wanted === 'string' ? line === wanted : wanted.test(line);
+    const deadline = AbortSignal.timeout(withinMs);
+    for (;;) {
+      const at = this.lines.findIndex((line, index) => index >= from && is(line));
+      if (at >= 0) return at;
+      await new Promise<void>((resolve, reject) => {
+        this.#watchers.push(resolve);
+        deadline.addEventListener('abort', () => {
+          reject(new Error(`no ${wanted} in: ${this.lines.slice(-20).join(', ')}`));
+        });
+      });
+    }
+  }
+}
+
+function childArgs(path: string, bodyBytes: number, change = {}): string[] {
+  return [childPath, JSON.stringify(optionsFor(path, change)), String(bodyBytes)];
+}
+
+/** Every committed segment is in the file, with its body, and the lane's sums agree. */
+function assertAllThere(path: string, committed: Iterable<number>, bodyBytes: number): void {
+  const routes = [routeTo('all', [childLane.lane])];
+  const rig = new BufferRig({ options: optionsFor(path), lanes: [childLane], routes });
+  const lane = rig.lane(childLane.lane);
+  const reader = new BufferReader(path);
+  const found = new Map(reader.read(0, 1e9, 1e6).map((segment) => [segment.sequence, segment]));
+  reader.close();
+  rig.writer.stop();
+  for (const sequence of committed) {
+    if (sequence < lane.position.segment) continue;
+    const body = found.get(sequence)?.body;
+    assert.ok(body, `segment ${sequence} was committed and is gone`);
+    assert.ok(body.equals(Buffer.from(bodyOf(sequence, bodyBytes))));
+  }
+  const sequences = [...found.keys()];
+  assert.deepEqual(sequences, sequences.map((_, index) => (sequences[0] ?? 0) + index));
+  const passed = Object.values(lane.outcomes).reduce((sum, count) => sum + count, 0);
+  assert.equal(lane.appendedFrames, passed + lane.backlogFrames);
+  assert.equal(lane.appendedFrames, ((sequences.at(-1) ?? -1) + 1) * framesEach);
+}
+
+test('what was committed survives SIGKILL at any moment', async () => {
+  const seed = seedOfRun();
+  const random = randomFrom(seed);
+  const path = join(folder.path, 'killed.db');
+  const committed = new Set<number>();
+  for (let kill = 0; kill < 12; kill++) {
+    const child = new Child(process.execPath, childArgs(path, 3 * kib));
+    await child.line(/^committed/);
+    if (random() < 0.5) child.say('pass');
+    await new Promise((resolve) => setTimeout(resolve, random() * 120));
+    child.process.kill('SIGKILL');
+    await child.exited;
+    for (const sequence of child.committed) {
+      assert.ok(!committed.has(sequence), `seed ${seed}: ${sequence} was committed twice`);
+      committed.add(sequence);
+    }
+  }
+  assert.ok(committed.size > 50, `seed ${seed}: only ${committed.size} commits`);
+  assertAllThere(path, committed, 3 * kib);
+});
+
+test('a full disk: nothing acknowledged is lost, cursors still commit, it goes on when there is room', async () => {
+  const mount = join(folder.path, 'small');
+  mkdirSync(mount);
+  const path = join(mount, 'full.db');
+  const result = join(folder.path, 'full-result');
+  mkdirSync(result);
+  const change = { reserveBytes: 2 * mib, bytes: 1024 * mib };
+  const args = childArgs(path, 64 * kib, change).map((arg) => `'${arg}'`);
+  // A mount of our own, gone with the process; as root, or as the root of a user namespace.
+  const script = [
+    `mount -t tmpfs -o size=12m none '${mount}'`,
+    `'${process.execPath}' ${args.join(' ')}`,
+    `cp '${mount}'/full.db* '${result}'`,
+  ].join(' && ');
+  const user = process.getuid?.() === 0 ? [] : ['--map-root-user', '--user'];
+  const child = new Child('unshare', [...user, '--mount', 'sh', '-c', script]);
+  const filled = await untilStuck(child);
+  assert.ok(filled.length > 10);
+  child.say('pass');
+  const released = await child.line('event bufferReleased', child.lines.length);
+  await child.line(/^committed/, released);
+  const refilled = await untilStuck(child);
+  assert.ok(refilled.length > filled.length + 10, 'all that was passed made room');
+  child.say('pass');
+  await child.line('event bufferReleased', child.lines.length);
+  child.say('stop');
+  assert.equal(await child.exited, 0);
+  assertAllThere(join(result, 'full.db'), child.committed, 64 * kib);
+});
+
+/**
+ * Emptying the WAL may give a full disk room once more; then, while nothing is passed, no further
+ * acknowledgement comes.
+ */
+async function untilStuck(child: Child): Promise<number[]> {
+  const quietMs = 1_500;
+  for (;;) {
+    const before = child.lines.length;
+    await new Promise((resolve) => setTimeout(resolve, quietMs));
+    if (child.lines.length > before) continue;
+    const last = child.lines.findLast((line) => /bufferDiskFull|bufferReleased/.test(line));
+    assert.equal(last, 'event bufferDiskFull');
+    return child.committed;
+  }
+}
+
+function straced(path: string, log: string, inject: string): Child {
+  const what = ['-e', 'trace=fsync,fdatasync', '-e', `inject=${inject}`, '-P', `${path}-wal`];
+  const node = [process.execPath, ...childArgs(path, 2 * kib)];
+  return new Child('strace', ['-f', '-qq', '-y', '-o', log, ...what, '-P', path, ...node]);
+}
+
+test('a failed sync: nothing is acknowledged until reopening and a whole checkpoint succeeded', async () => {
+  const path = join(folder.path, 'sync.db');
+  const log = join(folder.path, 'sync.strace');
+  const child = straced(path, log, 'fsync,fdatasync:error=EIO:when=12');
+  const failed = await child.line('event bufferSyncFailed');
+  const recovered = await child.line('event bufferSyncRecovered', failed);
+  const between = child.lines.slice(failed, recovered);
+  assert.ok(!between.some((line) => line.startsWith('committed')), between.join());
+  await child.line(/^committed/, recovered);
+  child.say('stop');
+  assert.equal(await child.exited, 0);
+  const calls = readFileSync(log, 'utf8').split('\n');
+  const lie = calls.findIndex((call) => call.includes('EIO'));
+  const rewritten = calls.findIndex((call, at) => at > lie && call.includes(`<${path}>`));
+  assert.ok(lie >= 0, 'a sync was made to fail');
+  assert.match(calls[rewritten] ?? '', /= 0$/, 'the pages were synced into the file');
+  assertAllThere(path, child.committed, 2 * kib);
+});
+
+test('a disk that does not recover from a failed sync ends the agent with 74, without a commit', async () => {
+  const path = join(folder.path, 'dead.db');
+  const log = join(folder.path, 'dead.strace');
+  const child = straced(path, log, 'fsync,fdatasync:error=EIO:when=12+');
+  const failed = await child.line('event bufferSyncFailed');
+  assert.equal(await child.exited, 74);
+  assert.equal(child.lines.at(-1), 'failed bufferSyncFailed');
+  assert.ok(!child.lines.slice(failed).some((line) => line.startsWith('committed')));
+  writeFileSync(log, '');
+  assertAllThere(path, child.committed, 2 * kib);
+});

@@ -230,7 +230,7 @@ test('a held frame passes once its wait is over, and not a millisecond before', 
   }
 });
 
-test('a frame larger than the byte burst passes a full bucket, and the next waits for all of it', () => {
+test('a frame larger than the byte burst passes a full bucket; the next waits for all', () => {
   const core = coreWith([{ ...perDevice, messages: 0, bytes: 100, burstBytes: 50 }]);
   const large = { ...frame, payload: 395 }; // 400 and more with its header
   const size = packetOf(large).length;

@@ -3,10 +3,10 @@
  * read the same way. What is mutated the core must refuse, or read as mqtt-packet does; it must
  * never trap, nor let bytes outside the chunk decide.
  *
- * mqtt-packet is laxer: it takes any UTF-8, NUL and wildcards in Topic Names, DUP with QoS 0, Packet
- * Identifier 0, Topic Alias 0, repeated properties, a Remaining Length of more bytes than needed,
- * and Subscription Identifiers from clients. So the core may refuse what it takes; where the core
- * takes what it refuses, the test fails.
+ * mqtt-packet is laxer: it takes any UTF-8, NUL and wildcards in Topic Names, DUP with QoS 0, a
+ * Packet Identifier of 0, Topic Alias 0, repeated properties, a Remaining Length of more bytes than
+ * needed, and Subscription Identifiers from clients. So the core may refuse what it takes; where
+ * the core takes what it refuses, the test fails.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -203,7 +203,7 @@ for (const version of [4, 5] as const) {
         const hex = bytes.toString('hex');
         for (const [index, found] of fed.rows.entries()) {
           const packet = packets[index];
-          // Bodies of other packet types are not read here: beyond one, the oracle may have stopped.
+          // Bodies of other types are not read here: beyond one, the oracle may have stopped.
           if (found.type !== publishType) break;
           assert.ok(packet, `the core took packet ${index}, the oracle did not: ${hex}`);
           assertSame(found, packet as IPublishPacket, version);

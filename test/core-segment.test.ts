@@ -1,4 +1,7 @@
-/** Segments: what goes in comes out, and nothing damaged passes. */
+/**
+ * Segments: what goes into one comes out of it, nothing that is damaged passes, and the scan stops
+ * in time when the segment, the table or the budget is used up.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { loadCore, stops } from '../agent/frames/core.ts';

@@ -1,4 +1,7 @@
-/** Route matching against a matcher that walks the grammar of [MQTT-4.7] level by level. */
+/**
+ * Route matching and the local filters, against a matcher that walks the grammar of [MQTT-4.7]
+ * level by level; and what happens when a trie is full or as deep as it can be.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';

@@ -1,4 +1,7 @@
-/** The core's border: what it imports, exports and promises about its memory, and its numbers. */
+/**
+ * The core's border: what it imports and exports, what it promises about its memory, and that every
+ * number which stands on both sides of it is the same on both.
+ */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';

@@ -1,6 +1,6 @@
 /**
- * CONNECT [MQTT-3.1] of 3.1, 3.1.1 and 5, and CONNACK [MQTT-3.2]. Every length, every flag and every
- * string is checked, so that Client Identifier, Keep Alive and version may be trusted; whether the
+ * CONNECT [MQTT-3.1] of 3.1, 3.1.1 and 5, and CONNACK [MQTT-3.2]. Every length, flag and string is
+ * checked, so that Client Identifier, Keep Alive and version may be trusted; whether the
  * credentials are right is for the broker behind.
  */
 import {

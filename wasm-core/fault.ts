@@ -1,8 +1,8 @@
 /**
  * Every reason for which the core refuses something: a closed list of numbers, never reused.
  * `agent/frames/faults.ts` gives each its name (FAULT_TOPIC_ALIAS is `topicAlias`); a test compares
- * the two files. 1–49: bytes of a device, they cost that connection. 50–69: config. 70–79: a segment
- * body that does not hold. 80–: the host called the core wrongly.
+ * the two files. 1–49: bytes of a device, they cost that connection. 50–69: config. 70–79: a
+ * segment body that does not hold. 80–: the host called the core wrongly.
  */
 export const FAULT_NONE: i32 = 0;
 

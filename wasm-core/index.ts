@@ -3,23 +3,19 @@
  * imports, fixed memory, nothing allocated. `layout.ts` draws the memory, `ingest.ts` says what one
  * call does, `segment.ts` what comes out, `fault.ts` why something is refused.
  */
-import { fillTables } from './crc32c';
-import { localClear, routesClear } from './routes';
-import { bucketsClear } from './limits';
-import { segmentReset } from './segment';
-
-export {
+import { crc32cFrom, fillTables } from './crc32c';
+import {
+  aliasWanted, consumed, fault, heldLimit, heldShared, ingest, needed, stop, waitMs,
+} from './ingest';
+import {
   CHUNK_BYTES, CHUNK_OFFSET, COUNTS_OFFSET, NAME_BYTES, NAME_OFFSET, ROW_BYTES, SCRATCH_BYTES,
   SCRATCH_OFFSET, SEGMENT_BYTES, SEGMENT_OFFSET, TABLE_OFFSET, TABLE_ROWS,
 } from './layout';
-export {
-  aliasWanted, consumed, fault, heldLimit, heldShared, ingest, needed, stop, waitMs,
-} from './ingest';
-export { limitAdd, localAdd, localClear, routeAdd, routesClear } from './routes';
-export { bucketsClear, overflows } from './limits';
-export { seal, segmentBytes, segmentFrames, segmentReset, verify } from './segment';
-import { crc32cFrom } from './crc32c';
+import { bucketsClear, overflows } from './limits';
+import { limitAdd, localAdd, localClear, routeAdd, routesClear } from './routes';
+import { seal, segmentBytes, segmentFrames, segmentReset, verify } from './segment';
 
+/** Of any bytes of the memory. */
 export function crc32c(offset: i32, bytes: i32): u32 {
   return crc32cFrom(0, offset, bytes);
 }
@@ -29,3 +25,15 @@ routesClear();
 localClear();
 bucketsClear(0, 0);
 segmentReset();
+
+// Places.
+export {
+  CHUNK_BYTES, CHUNK_OFFSET, COUNTS_OFFSET, NAME_BYTES, NAME_OFFSET, ROW_BYTES, SCRATCH_BYTES,
+  SCRATCH_OFFSET, SEGMENT_BYTES, SEGMENT_OFFSET, TABLE_OFFSET, TABLE_ROWS,
+};
+// Routes, limits, local filters.
+export { bucketsClear, limitAdd, localAdd, localClear, overflows, routeAdd, routesClear };
+// One chunk, and what came of it.
+export { aliasWanted, consumed, fault, heldLimit, heldShared, ingest, needed, stop, waitMs };
+// The segment.
+export { seal, segmentBytes, segmentFrames, segmentReset, verify };

@@ -3,9 +3,9 @@
  * routed → room made sure of → limits asked → charged and appended → row written. Whatever stops it
  * before the row leaves no trace of it: the host calls again with the same bytes.
  *
- * Stops: END everything was taken · PARTIAL the last packet is not whole · TABLE_FULL, SEGMENT_FULL,
- * BUDGET call again, seal first · HELD a limit says wait · FAULT the connection ends · AFTER_CONNECT
- * a CONNECT was taken under FIRST · ALIAS the next PUBLISH has only a Topic Alias.
+ * Stops: END everything was taken · PARTIAL the last packet is not whole · TABLE_FULL, BUDGET call
+ * again · SEGMENT_FULL seal, then call again · HELD a limit says wait · FAULT the connection ends ·
+ * AFTER_CONNECT a CONNECT was taken under FIRST · ALIAS the next PUBLISH has only a Topic Alias.
  */
 import {
   ALIASES_MAX, ALIASES_OFFSET, ALIAS_BYTES, CHUNK_BYTES, CHUNK_OFFSET, NAME_OFFSET, ROW_BITS,
@@ -77,7 +77,7 @@ let upMs: f64 = 0;
 let admitted: i32 = 0;
 let mayAdmit: i32 = 0;
 /** Aliases learnt in this call carry its number. */
-let call: u32 = 0;
+let call: u64 = 0;
 /** Topic Name the host resolved, for the first packet only. */
 let resolvedBytes: i32 = 0;
 
@@ -134,10 +134,11 @@ function takeConnack(row: i32, at: i32, first: i32, version: i32): i32 {
   return END;
 }
 
-/** Topic Name of this PUBLISH, in place or by its alias; learns the alias. 0: the host must tell. */
+/** Topic Name of this PUBLISH, in place or by its alias. */
 let nameAt: i32 = 0;
 let nameLength: i32 = 0;
 
+/** Learns the alias, or looks it up. @returns false when the host must tell the Topic Name */
 function resolveName(at: i32): bool {
   nameAt = topicNameAt;
   nameLength = topicNameLength;
@@ -145,7 +146,7 @@ function resolveName(at: i32): bool {
   const entry = ALIASES_OFFSET + publishAlias * ALIAS_BYTES;
   const kept = publishAlias < ALIASES_MAX;
   if (nameLength == 0) {
-    if (kept && load<u32>(entry, 8) == call) {
+    if (kept && load<u64>(entry, 8) == call) {
       nameAt = load<i32>(entry);
       nameLength = load<i32>(entry, 4);
       return true;
@@ -157,7 +158,7 @@ function resolveName(at: i32): bool {
   if (kept) {
     store<i32>(entry, nameAt);
     store<i32>(entry, nameLength, 4);
-    store<u32>(entry, call, 8);
+    store<u64>(entry, call, 8);
   }
   return true;
 }
@@ -258,7 +259,11 @@ function takePacket(row: i32, at: i32, version: i32): i32 {
   return END;
 }
 
-/** Arguments and stops: see the design above and `agent/frames/core.ts`; `maxPacket` 0: what the chunk holds. @returns rows written */
+/**
+ * Arguments: see `agent/frames/abi.ts`.
+ * @param maxPacket bytes; 0 is what the chunk holds
+ * @returns rows written
+ */
 export function ingest(
   bytes: i32, nameBytes: i32, version: i32, flags: i32, aliasBytes: i32, maxPacket: i32,
   arrivalMs: f64, livedMs: f64, budget: i32,

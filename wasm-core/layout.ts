@@ -7,7 +7,7 @@
  *   ROUTES    16 KiB   512 × 32      what a route index stands for
  *   LIMITS    88 KiB   1,024 × 88    rates, bursts, and one bucket each: its own, or its overflow
  *   COUNTS     2 KiB   512 × u32     frames of the open segment by route index            (shared)
- *   ALIASES    4 KiB   256 × 12      Topic Aliases seen in this call
+ *   ALIASES    4 KiB   256 × 16      Topic Aliases seen in this call
  *   STACK     64 KiB   8,192 × 8     nodes still to visit while matching
  *   TRIES    2 × ~576 KiB            routes; local subscribers' filters
  *   BUCKETS  640 KiB   16,384 × 40   open addressing
@@ -39,13 +39,13 @@ export const COUNTS_OFFSET: i32 = LIMITS_OFFSET + LIMITS_MAX * LIMIT_BYTES;
 export const COUNTS_BYTES: i32 = ROUTES_MAX * 4;
 
 export const ALIASES_MAX: i32 = 256;
-export const ALIAS_BYTES: i32 = 12;
+export const ALIAS_BYTES: i32 = 16;
 export const ALIASES_OFFSET: i32 = COUNTS_OFFSET + COUNTS_BYTES;
 
 export const NODES_MAX: i32 = 8192;
 export const NODE_BYTES: i32 = 32;
 export const STACK_ENTRY_BYTES: i32 = 8;
-export const STACK_OFFSET: i32 = ALIASES_OFFSET + 4 * KIB;
+export const STACK_OFFSET: i32 = ALIASES_OFFSET + ALIASES_MAX * ALIAS_BYTES;
 
 /** One trie: head, nodes, edges (open addressing, twice as many as nodes), text of the levels. */
 export const TRIE_HEAD_BYTES: i32 = 64;

@@ -4,8 +4,8 @@
  * the byte that makes it, however little of the packet has come.
  *
  * Refused: reserved types and flag bits, a Remaining Length of five bytes or of more than it needs,
- * packets of the wrong direction, anything larger than `maxPacket`. Other packet types than PUBLISH,
- * CONNECT and CONNACK are measured, not read.
+ * packets of the wrong direction, anything larger than `maxPacket`. Packet types other
+ * than PUBLISH, CONNECT and CONNACK are measured, not read.
  */
 import {
   FAULT_CONNECT_EXPECTED,
@@ -87,7 +87,7 @@ function firstByteFault(first: i32, version: i32, onlyConnect: bool, down: bool)
   return FAULT_NONE;
 }
 
-/** Finds the extent of the packet at `at`; `packetEnd` is 0 when [at, end) does not hold it whole. */
+/** Finds the extent of the packet at `at`; `packetEnd` is 0 when it has not come whole. */
 export function measure(
   at: i32, end: i32, version: i32, onlyConnect: bool, down: bool, maxPacket: i32,
 ): i32 {
@@ -162,7 +162,7 @@ export function readPublish(first: i32, version: i32, down: bool): i32 {
   return FAULT_NONE;
 }
 
-/** Packet Identifier of the acknowledging and subscribing packets, 0 for types without; -1: fault. */
+/** Packet Identifier of acknowledging and subscribing packets, 0 for types without; -1: fault. */
 export function readIdentifier(first: i32): i32 {
   if (!(IDENTIFIED & (1 << (first >> 4)))) return 0;
   return packetEnd - packetBody < 2 ? -1 : u16At(packetBody);

@@ -1,13 +1,15 @@
 /**
  * The open segment, its seal and its check. All numbers little endian.
  *
- *   header, 64: magic u32 | layoutVersion u16 | flags u16 | bodyBytes u32 | crc32c u32 | epoch 2×u32
- *               | sequence f64 | firstFrame f64 | frames u32 | reserved u32 | createdMs f64 | livedMs f64
+ *   header, 64: magic u32 | layoutVersion u16 | flags u16 | bodyBytes u32 | crc32c u32
+ *               | epoch 2×u32 | sequence f64 | firstFrame f64 | frames u32 | reserved u32
+ *               | createdMs f64 | livedMs f64
  *   frame, 64 + bytes: frameBytes u32 | routeId u32 | protocol u8 | qos, retain<<2, dup<<3 u8
  *               | bury reason u8 | flags u8 | arrivalMs f64 | livedMs f64 | expirySeconds u32
  *               | deviceBytes u16 | topicNameBytes u16 | propertiesBytes u32 | payloadBytes u32
- *               | keyBytes u16 | eventIdBytes u16 | traceBytes u16 | clientBytes u16 | partition i32
- *               | reserved 2×u32, then device, topicName, properties, payload, key, eventId, trace, client
+ *               | keyBytes u16 | eventIdBytes u16 | traceBytes u16 | clientBytes u16
+ *               | partition i32 | reserved 2×u32, then device, topicName, properties, payload,
+ *               key, eventId, trace, client
  *
  * The checksum covers the whole body with its own field zero. `verify` also walks the frames: a
  * reader may then trust every length. Frames are written where they stay; sealing writes the header

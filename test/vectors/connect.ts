@@ -1,4 +1,7 @@
-/** CONNECT and CONNACK of all versions [MQTT-3.1, 3.2], byte by byte: taken and refused. */
+/**
+ * CONNECT and CONNACK of all versions [MQTT-3.1, 3.2], byte by byte: what must be taken, and what
+ * must be refused with which fault.
+ */
 import { hexOf, type Vector } from './vector.ts';
 
 const plain = '00044d515454';

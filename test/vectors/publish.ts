@@ -1,6 +1,6 @@
 /**
- * PUBLISH packets that must be taken, of both versions, byte by byte [MQTT-3.3]. The route `plant/#`
- * has index 0; everything else passes.
+ * PUBLISH packets that must be taken, of both versions, byte by byte [MQTT-3.3]. The only route is
+ * `plant/#`; everything else passes.
  */
 import { hexOf, type Vector } from './vector.ts';
 

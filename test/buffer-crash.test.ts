@@ -50,8 +50,7 @@ class Child {
 
   /** The line's place, once there is such a line at or behind `from`. */
   async line(wanted: string | RegExp, from = 0): Promise<number> {
-    const is = (line: string) =>
-      typeof wanted === 'string' ? line === wanted : wanted.test(line);
+    const is = (line: string) => (typeof wanted === 'string' ? line === wanted : wanted.test(line));
     const deadline = AbortSignal.timeout(withinMs);
     for (;;) {
       const at = this.lines.findIndex((line, index) => index >= from && is(line));
@@ -86,7 +85,10 @@ function assertAllThere(path: string, committed: Iterable<number>, bodyBytes: nu
     assert.ok(body.equals(Buffer.from(bodyOf(sequence, bodyBytes))));
   }
   const sequences = [...found.keys()];
-  assert.deepEqual(sequences, sequences.map((_, index) => (sequences[0] ?? 0) + index));
+  assert.deepEqual(
+    sequences,
+    sequences.map((_, index) => (sequences[0] ?? 0) + index),
+  );
   const passed = Object.values(lane.outcomes).reduce((sum, count) => sum + count, 0);
   assert.equal(lane.appendedFrames, passed + lane.backlogFrames);
   assert.equal(lane.appendedFrames, ((sequences.at(-1) ?? -1) + 1) * framesEach);
@@ -113,7 +115,7 @@ test('what was committed survives SIGKILL at any moment', async () => {
   assertAllThere(path, committed, 3 * kib);
 });
 
-test('a full disk: nothing acknowledged is lost, cursors still commit, it goes on when there is room', async () => {
+test('a full disk: nothing acknowledged is lost, and it goes on once there is room', async () => {
   const mount = join(folder.path, 'small');
   mkdirSync(mount);
   const path = join(mount, 'full.db');
@@ -165,7 +167,7 @@ function straced(path: string, log: string, inject: string): Child {
   return new Child('strace', ['-f', '-qq', '-y', '-o', log, ...what, '-P', path, ...node]);
 }
 
-test('a failed sync: nothing is acknowledged until reopening and a whole checkpoint succeeded', async () => {
+test('a failed sync: nothing is acknowledged until a whole checkpoint succeeded', async () => {
   const path = join(folder.path, 'sync.db');
   const log = join(folder.path, 'sync.strace');
   const child = straced(path, log, 'fsync,fdatasync:error=EIO:when=12');
@@ -184,7 +186,7 @@ test('a failed sync: nothing is acknowledged until reopening and a whole checkpo
   assertAllThere(path, child.committed, 2 * kib);
 });
 
-test('a disk that does not recover from a failed sync ends the agent with 74, without a commit', async () => {
+test('a sync that goes on failing ends the agent with 74, without a commit', async () => {
   const path = join(folder.path, 'dead.db');
   const log = join(folder.path, 'dead.strace');
   const child = straced(path, log, 'fsync,fdatasync:error=EIO:when=12+');

@@ -1,8 +1,8 @@
 /**
- * The buffer against a naive model: every frame is one entry in a list, every lane a position in it,
- * every outcome a count. Random operations, then both must say the same, after each of them, and the
- * file too. What the model takes from the buffer is only when an advance was applied and that a cursor
- * jumped; how many frames that makes it counts for itself.
+ * The buffer against a naive model: every frame is one entry in a list, every lane a position in
+ * it, every outcome a count. Random operations, then both must say the same, after each of them,
+ * and the file too. What the model takes from the buffer is only when an advance was applied and
+ * that a cursor jumped; how many frames that makes it counts for itself.
  */
 import assert from 'node:assert/strict';
 import { copyFileSync, existsSync } from 'node:fs';
@@ -31,7 +31,10 @@ const lanes = [cloud, once, lagging];
 const routes = [
   routeTo('both', [cloud.lane, lagging.lane]),
   routeTo('once', [once.lane]),
-  routeTo('all', lanes.map((spec) => spec.lane)),
+  routeTo(
+    'all',
+    lanes.map((spec) => spec.lane),
+  ),
 ];
 /** Outcomes that egress reports; the rest are the buffer's own. */
 const reported = ['confirmed', 'buried', 'expired', 'sentOnce'] as const;

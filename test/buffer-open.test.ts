@@ -1,6 +1,6 @@
 /**
- * Opening the buffer: what every connection must have, who may open it, which files are refused, how
- * a layout goes forward.
+ * Opening the buffer: what every connection must have, who may open it, which files are refused,
+ * how a layout goes forward.
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -40,7 +40,7 @@ function open(path: string, lanes = [cloud]): BufferRig {
   return new BufferRig({ options: optionsFor(path), lanes, routes });
 }
 
-test('every connection has WAL and synchronous=FULL, and the file auto_vacuum from its first table', () => {
+test('every connection has WAL and synchronous=FULL; the file auto_vacuum from the start', () => {
   const path = freshPath();
   const writer = openWriter(path, tuning);
   const reader = openReadOnly(path);
@@ -70,7 +70,7 @@ test('no other file of the agent opens SQLite', () => {
   assert.equal(source.match(/new Database\(/g)?.length, 1);
 });
 
-test('a second process on the same file ends with 75, a second thread is refused, a third follows', () => {
+test('a second process on the same file ends with 75, a second opening here is refused', () => {
   const path = freshPath();
   const rig = open(path);
   assert.throws(() => open(path), refusedAs('bufferLocked'));
@@ -185,7 +185,11 @@ test('a new lane starts at the end of the log, or at its oldest segment on reque
   rig.writer.stop();
   const again = laneSpec('again', { from: 'oldest' });
   const aimed = [routeTo('all', [cloud.lane, late.lane, early.lane])];
-  const last = new BufferRig({ options: optionsFor(path), lanes: [...lanes, again], routes: aimed });
+  const last = new BufferRig({
+    options: optionsFor(path),
+    lanes: [...lanes, again],
+    routes: aimed,
+  });
   assert.equal(last.lane(late.lane).backlogFrames, 4);
   assert.equal(forgetAndReopen(path, last), 4);
 });

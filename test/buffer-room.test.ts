@@ -23,7 +23,13 @@ let files = 0;
 function open(change: Partial<BufferOptions>, lanes: LaneSpec[] = [cloud]): BufferRig {
   files += 1;
   const options = optionsFor(join(folder.path, `${files}.db`), { bytes: smallBytes, ...change });
-  const routes = [routeTo('all', lanes.map((spec) => spec.lane)), routeTo('first', [cloud.lane])];
+  const routes = [
+    routeTo(
+      'all',
+      lanes.map((spec) => spec.lane),
+    ),
+    routeTo('first', [cloud.lane]),
+  ];
   return new BufferRig({ options, lanes, routes });
 }
 
@@ -46,7 +52,7 @@ function deadLetter(frame: number, bytes: number): BuriedFrame {
   return { segment: 0, frame, routeId: 1, reason: 'recordInvalid', detail: 'why', body };
 }
 
-test('hold: a full buffer keeps the append unacknowledged until there is room, and says so once', () => {
+test('hold: a full buffer leaves the append unacknowledged until there is room', () => {
   const rig = open({});
   fillUntilHeld(rig);
   const held = rig.committed.length;
@@ -69,7 +75,7 @@ test('hold: a full buffer keeps the append unacknowledged until there is room, a
   rig.writer.stop();
 });
 
-test('dropOldest: the oldest segments go, and each lane counts exactly what it had not passed', () => {
+test('dropOldest: the oldest go, and each lane counts exactly what it had not passed', () => {
   const ahead = laneSpec('ahead');
   const rig = open({ whenFull: 'dropOldest' }, [cloud, ahead]);
   const segments = 100;
@@ -128,7 +134,7 @@ test('lag skip: a lane that is behind loses its oldest, counted, and no other la
   rig.writer.stop();
 });
 
-test('lag hold: only a lane that says hold may stop acknowledgements, and only for its own frames', () => {
+test('lag hold: a lane may stop acknowledgements only of its own frames', () => {
   const lag = { bytes: 5 * bodyBytes, ageMs: 1e12, over: 'hold' as const };
   const edge = laneSpec('edge', { lag });
   const rig = open({ bytes: 64 * smallBytes }, [cloud, edge]);
@@ -196,7 +202,7 @@ test('lived time goes on after a restart where it was, and never back', () => {
   second.writer.stop();
 });
 
-test('burial and the cursor past it are one; a full share holds the cursor, or lets the oldest go', () => {
+test('burial and the cursor past it are one; a full share holds it, or lets the oldest go', () => {
   for (const whenFull of ['hold', 'dropOldest'] as const) {
     const rig = open({ whenFull, deadLetterBytes: 3 * kib, bytes: 64 * smallBytes });
     rig.append([framesEach]);

@@ -1,9 +1,17 @@
 /**
- * Damage: a file that SQLite cannot read is moved aside, whole, and what it holds becomes a new one in
- * which every lane's account agrees.
+ * Damage: a file that SQLite cannot read is moved aside, whole, and what it holds becomes a new one
+ * in which every lane's account agrees.
  */
 import assert from 'node:assert/strict';
-import { closeSync, openSync, readdirSync, readFileSync, renameSync, statSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { basename, join } from 'node:path';
 import { after, test } from 'node:test';
 import { openReadOnly } from '../agent/buffer/database.ts';
@@ -72,7 +80,7 @@ function asideOf(path: string): string[] {
 
 /**
  * Opens what is damaged, and checks what must hold whatever was lost.
- * @returns the segments whose bodies are whole; what else is there, its CRC will tell when it is read
+ * @returns the segments whose bodies are whole; of the others the CRC will tell when they are read
  */
 function salvaged({ start, path, bodies, epoch }: Prepared): Set<number> {
   const damaged = readFileSync(path);
@@ -176,7 +184,10 @@ test('a file cut short is salvaged up to the cut', () => {
 
 test('a file that is no database at all is kept aside, and a new one begins', () => {
   const prepared = prepare();
-  overwriteWhole(prepared.path, Buffer.from('not a database, and longer than a header '.repeat(99)));
+  overwriteWhole(
+    prepared.path,
+    Buffer.from('not a database, and longer than a header '.repeat(99)),
+  );
   assert.equal(salvaged(prepared).size, 0);
 });
 

@@ -19,6 +19,11 @@ const pagesBesideBody = 4;
 const walIsBigFactor = 4;
 /** The WAL gets at most this share of the buffer. */
 const walShare = 1 / 32;
+/**
+ * And of the reserve: on a full disk the first thing to do is a checkpoint, and it lets the file
+ * grow by what the WAL holds. One that does not fit ends half way, with the reserve gone.
+ */
+const walShareOfReserve = 1 / 2;
 const fewestCheckpointPages = 16;
 /** Holding ends, in words, when this share is free again. */
 const releaseShare = 1 / 16;
@@ -30,9 +35,13 @@ export interface Fill {
   readonly freePages: number;
 }
 
-export function checkpointPagesFor(limitBytes: number, pageBytes: number, most: number): number {
-  const share = Math.floor((limitBytes * walShare) / pageBytes);
-  return Math.max(fewestCheckpointPages, Math.min(most, share));
+export function checkpointPagesFor(
+  options: BufferOptions,
+  pageBytes: number,
+  most: number,
+): number {
+  const room = Math.min(options.bytes * walShare, options.reserveBytes * walShareOfReserve);
+  return Math.max(fewestCheckpointPages, Math.min(most, Math.floor(room / pageBytes)));
 }
 
 export class Capacity {

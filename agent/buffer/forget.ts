@@ -1,8 +1,8 @@
 /**
- * Forgets a lane: its cursor goes, and with it what only it pinned. Done on the file, under the lock,
- * by `tidegate buffer forget`: while an agent runs on the file this is refused (bufferLocked). Whether
- * the config still names the lane is the caller's question; a lane in the config would come back at
- * the end of the log with the next start.
+ * Forgets a lane: its cursor goes, and with it what only it pinned. Done on the file, under the
+ * lock, by `tidegate buffer forget`: while an agent runs on the file this is refused
+ * (bufferLocked). Whether the config still names the lane is the caller's question; a lane in the
+ * config would come back at the end of the log with the next start.
  */
 import { existsSync } from 'node:fs';
 import { checkpointPages } from '../bounds.ts';

@@ -1,8 +1,8 @@
 /**
- * What the writer knows of the log without asking the disk: the running sums of every lane, the ends
- * of the log, the dead letters' size. Read once at open, then changed on a copy inside each
- * transaction, and the copy becomes the state only after COMMIT returned: a failed commit leaves
- * no trace here.
+ * What the writer knows of the log without asking the disk: the running sums of every lane, the
+ * ends of the log, the dead letters' size. Read once at open, then changed on a copy inside each
+ * transaction, and the copy becomes the state only after COMMIT returned: a failed commit leaves no
+ * trace here.
  *
  * A lane's backlog is summed from the segments and its outcomes come from egress, so that
  * `appended = Σ outcomes + backlog` is a check of one against the other and not a definition.
@@ -35,6 +35,8 @@ export interface LaneState {
   backlogFrames: number;
   /** This lane's share of the segments it has not wholly passed. */
   backlogBytes: number;
+  /** Lived time of the segment at the cursor, once someone asked; null after the cursor moved. */
+  oldestMs: number | null;
   /** Counts jumps; an advance that was made before one is ignored. Not kept on disk. */
   generation: number;
 }
@@ -175,6 +177,7 @@ function fromRow(row: CursorRow): LaneState {
     counts: { confirmed, buried, evicted, expired, damaged, skipped, sentOnce: row.sent_once },
     backlogFrames: 0,
     backlogBytes: 0,
+    oldestMs: null,
     generation: 1,
   };
 }

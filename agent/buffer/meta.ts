@@ -2,8 +2,8 @@
  * Reads one value of the meta table from a buffer file that no agent holds, or any agent does: at
  * start the last good config, before it is known whether there will be an agent.
  *
- * Nothing is created and nothing is thrown: a file that is missing, not ours, or damaged has no such
- * value, and what is wrong with it is said by whoever opens it for work.
+ * Nothing is created and nothing is thrown: a file that is missing, not ours, or damaged has no
+ * such value, and what is wrong with it is said by whoever opens it for work.
  */
 import { existsSync } from 'node:fs';
 import { openReadOnly, type Sqlite } from './database.ts';

@@ -61,7 +61,7 @@ function openLocked(
 ): OpenLog {
   const { options } = start;
   const reserve = new Reserve(path, options.reserveBytes);
-  const pages = checkpointPagesFor(options.bytes, assumedPageBytes, checkpointPages);
+  const pages = checkpointPagesFor(options, assumedPageBytes, checkpointPages);
   const read = (): OpenLog => {
     const db = openWriter(path, { checkpointPages: pages });
     try {

@@ -5,8 +5,8 @@
  *   advance   egress says how far it came and what became of the frames (Σ must agree)
  *   jump      the buffer moves a cursor past whole segments: evicted or skipped, counted exactly
  *
- * `passed` makes both exact: of the segment a cursor stands in, the frames of this lane that already
- * have an outcome. A jump counts the rest of that segment and all of the ones behind it.
+ * `passed` makes both exact: of the segment a cursor stands in, the frames of this lane that
+ * already have an outcome. A jump counts the rest of that segment and all of the ones behind it.
  */
 import type { Report } from '../events.ts';
 import {
@@ -28,7 +28,7 @@ export interface Work {
   readonly report: Report;
 }
 
-/** All heads between two sequences may be asked for at once: an advance is bounded by its window. */
+/** All heads between two positions are asked for at once: egress' window bounds an advance. */
 const unlimited = -1;
 /** Heads read at once while a cursor jumps. */
 const headsPerRead = 64;
@@ -66,6 +66,7 @@ export function applyAdvance(work: Work, lane: LaneState, advance: EgressToBuffe
     const error = `lane ${lane.lane} moved ${at}: ${reported} outcomes for ${expected} frames`;
     work.report('unexpected', { error, lane: lane.lane });
   }
+  if (to.segment !== from.segment) lane.oldestMs = null;
   lane.position = to;
   lane.passed = passed;
   lane.backlogFrames -= expected;
@@ -88,6 +89,7 @@ export function jumpTo(
   }
   lane.position = { segment, frame: 0 };
   lane.passed = 0;
+  lane.oldestMs = null;
   lane.counts[outcome] += frames;
   lane.generation += 1;
   return frames;
@@ -109,6 +111,7 @@ export function beyond(
   let { segment } = lane.position;
   let bytes = lane.backlogBytes;
   let frames = 0;
+  if (bytes <= bound.bytes && oldestMs(work, lane) >= bound.sinceMs) return { segment, frames };
   while (segment < work.state.nextSequence) {
     const heads = work.sql.heads(segment, work.state.nextSequence - 1, headsPerRead);
     if (heads.length === 0) break;
@@ -121,6 +124,15 @@ export function beyond(
     }
   }
   return { segment: work.state.nextSequence, frames };
+}
+
+/** Asked at every append: nearly always it is known. */
+function oldestMs({ sql, state }: Work, lane: LaneState): number {
+  if (lane.oldestMs !== null) return lane.oldestMs;
+  const [head] = sql.heads(lane.position.segment, state.nextSequence - 1, 1);
+  if (!head) return Number.POSITIVE_INFINITY;
+  lane.oldestMs = head.livedMs;
+  return head.livedMs;
 }
 
 function passWhole(work: Work, lane: LaneState, head: SegmentHead): number {

@@ -1,6 +1,6 @@
 /**
- * Reads rows out of a database file without SQLite, for the case that SQLite cannot follow it: a page
- * that lies in ruins hides all that hangs below it, but a table's leaf pages carry whole rows.
+ * Reads rows out of a database file without SQLite, for the case that SQLite cannot follow it: a
+ * page that lies in ruins hides all that hangs below it, but a table's leaf pages carry whole rows.
  *
  *   file   page 1 … n; a leaf of a table is a page of type 13, of a WITHOUT ROWID table of type 10
  *   page   type, cell count, cell pointers; a cell is (rowid,) payload size, record, overflow page
@@ -8,8 +8,8 @@
  *   WAL    newer versions of pages, valid up to the last commit whose checksums hold
  *
  * (sqlite.org/fileformat2.html; the sections are named on the lines.) Refuses nothing loudly: what
- * does not parse is not a row. Pages on the freelist still carry old rows, so the caller must know a
- * stale row from a live one.
+ * does not parse is not a row. Pages on the freelist still carry old rows, so the caller must know
+ * a stale row from a live one.
  */
 import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { fileBytes } from './capacity.ts';

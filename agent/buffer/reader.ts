@@ -1,7 +1,7 @@
 /**
- * A read-only connection on the log, for egress and for the CLI. WAL readers do not block the writer
- * and are not blocked by it; each read runs to its end, so that no snapshot stays open and the WAL can
- * be emptied. The file must exist.
+ * A read-only connection on the log, for egress and for the CLI. WAL readers do not block the
+ * writer and are not blocked by it; each read runs to its end, so that no snapshot stays open and
+ * the WAL can be emptied. The file must exist.
  */
 import { fileBytes } from './capacity.ts';
 import {

@@ -1,10 +1,11 @@
 /**
  * The reserve: `<path>.reserve`, real blocks that are given up when the disk is full.
  *
- * On a full disk SQLite cannot write a cursor, trim or checkpoint either, so that the very work that
- * frees room fails. Deleting this file makes room for exactly that; it is made again, and appends go
- * on, once the disk has room beside it. Random bytes, written and fsynced: a sparse file, or zeros on
- * a compressing file system, would reserve nothing. (A copy-on-write file system promises less.)
+ * On a full disk SQLite cannot write a cursor, trim or checkpoint either, so that the very work
+ * that frees room fails. Deleting this file makes room for exactly that; it is made again, and
+ * appends go on, once the disk has room beside it. Random bytes, written and fsynced: a sparse
+ * file, or zeros on a compressing file system, would reserve nothing. (A copy-on-write file system
+ * promises less.)
  */
 import { randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, rmSync, statfsSync, statSync, writeSync } from 'node:fs';

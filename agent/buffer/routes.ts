@@ -3,8 +3,8 @@
  *
  * Ids are given at open, in memory; a row is written in the commit of the first segment that uses
  * its id, so that an unused route leaves no trace. The same definition always has the same id, and
- * a changed one gets a new id: frames keep what was decided at ingest. Rows are not deleted: they are
- * few, and a segment or dead letter may refer to them.
+ * a changed one gets a new id: frames keep what was decided at ingest. Rows are not deleted: they
+ * are few, and a segment or dead letter may refer to them.
  */
 import { TidegateError } from '../errors.ts';
 import type { LaneName, RouteDefinition, RouteTarget } from './protocol.ts';

@@ -1,6 +1,6 @@
 /**
- * Steps 2 and 3 of salvage: the new file. Everything found goes in; then each lane's account is made
- * to agree with the segments that are there: frames that are gone count as `damaged`.
+ * Steps 2 and 3 of salvage: the new file. Everything found goes in; then each lane's account is
+ * made to agree with the segments that are there: frames that are gone count as `damaged`.
  */
 import type { Sqlite } from './database.ts';
 import { emptyRow, loadState, sumOutcomes, toRow } from './log-state.ts';
@@ -8,6 +8,9 @@ import type { Delivery, LaneName } from './protocol.ts';
 import { parseDefinition, type RouteFrames, Routes } from './routes.ts';
 import type { Found, FoundSegment } from './salvage-read.ts';
 import { type CursorRow, readRoutes, Statements } from './statements.ts';
+
+/** The new file is no buffer before it is complete; commits only keep its WAL short. */
+const segmentsPerCommit = 256;
 
 /** For the event. */
 export interface Written {
@@ -51,6 +54,9 @@ function writeSegments(sql: Statements, found: Found): { segments: number; frame
     sql.insertSegment({ ...segment, routes }, segment.createdMs, segment.body);
     segments += 1;
     frames += segment.frames;
+    if (segments % segmentsPerCommit !== 0) return;
+    sql.commit();
+    sql.begin();
   });
   return { segments, frames };
 }

@@ -1,6 +1,6 @@
 /**
- * A database that SQLite cannot read is moved aside, never deleted, and what it still holds becomes a
- * new one with a new epoch.
+ * A database that SQLite cannot read is moved aside, never deleted, and what it still holds becomes
+ * a new one with a new epoch.
  *
  *   1 read     through SQLite from both ends of each table as far as it goes; where it stops, from
  *              the leaf pages themselves (raw-pages.ts)
@@ -9,8 +9,8 @@
  *   3 write    `<path>.salvaging`, synced, then renamed `<path>.salvaged-<time>`: complete
  *   4 swap     `<path>` → `<path>.damaged-<time>` with its WAL, the new file → `<path>`
  *
- * A crash before 3 is done starts over, after it 4 is finished at the next start. A body is taken as
- * it is; its CRC is checked when it is read, as always. While running, damage leaves the mark
+ * A crash before 3 is done starts over, after it 4 is finished at the next start. A body is taken
+ * as it is; its CRC is checked when it is read, as always. While running, damage leaves the mark
  * `<path>.salvage`, because the next start may not happen to touch the page.
  */
 import {

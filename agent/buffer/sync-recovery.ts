@@ -1,11 +1,12 @@
 /**
  * After a failed sync. The kernel reports such an error once, marks the pages clean, and shows what
- * was written to every reader, on the disk or not; so neither a second fsync nor reading back proves
- * anything. What does: close, reopen, and wal_checkpoint(TRUNCATE), which writes every page of the
- * WAL into the file anew and syncs it. If that succeeds, all that SQLite shows now is on disk.
+ * was written to every reader, on the disk or not; so neither a second fsync nor reading back
+ * proves anything. What does: close, reopen, and wal_checkpoint(TRUNCATE), which writes every page
+ * of the WAL into the file anew and syncs it. If that succeeds, all that SQLite shows now is on
+ * disk.
  *
- * The failed transaction may have come through with it (its pages were in the WAL): then it must not
- * be done twice. It was atomic, so any of its rows tells for all.
+ * The failed transaction may have come through with it (its pages were in the WAL): then it must
+ * not be done twice. It was atomic, so any of its rows tells for all.
  */
 import { TidegateError } from '../errors.ts';
 import { openWriter, type Sqlite } from './database.ts';

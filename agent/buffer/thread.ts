@@ -1,9 +1,14 @@
 /**
- * The buffer thread: the writer, wired to its messages. Owns the timers (a cursor waits for a commit
- * at most `cursorDelayMs`; a tick twice a second) and the ports of the egress threads. No decision
- * about the log is made here.
+ * The buffer thread: the writer, wired to its messages. Owns the timers (a cursor waits for a
+ * commit at most `cursorDelayMs`; a tick twice a second) and the ports of the egress threads. No
+ * decision about the log is made here.
  */
-import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import {
+  type MessagePort,
+  parentPort,
+  receiveMessageOnPort,
+  workerData,
+} from 'node:worker_threads';
 import { cursorDelayMs } from '../bounds.ts';
 import { messageOf, TidegateError } from '../errors.ts';
 import type {
@@ -123,10 +128,20 @@ function stop(writer: Writer, ticking: NodeJS.Timeout): void {
   clearInterval(ticking);
   if (cursorTimer) clearTimeout(cursorTimer);
   if (tidyTimer) clearTimeout(tidyTimer);
+  for (const port of egressPorts) drain(writer, port);
   writer.stop();
   for (const port of egressPorts) port.close();
   say({ kind: 'stopped' });
   main.close();
+}
+
+/** What egress said before us may still lie in its port. */
+function drain(writer: Writer, port: MessagePort): void {
+  for (;;) {
+    const next = receiveMessageOnPort(port) as { message: EgressToBuffer } | undefined;
+    if (!next) return;
+    writer.advance(next.message);
+  }
 }
 
 /** An error nobody foresaw ends the writing, not the process: main decides what follows. */

@@ -1,8 +1,8 @@
 /**
  * What one transaction does, between BEGIN IMMEDIATE and COMMIT, on a copy of the state:
  *
- *   1 pending advances: dead letters, set-aside segments, cursors (burial and the cursor past it are
- *     one transaction because both stand here)
+ *   1 pending advances: dead letters, set-aside segments, cursors (so that burial and the cursor
+ *     past it are one transaction)
  *   2 lanes beyond their lag with `skip` jump ahead
  *   3 under `dropOldest`, what is older than buffer.age goes; trim a bounded number of segments
  *   4 room for the append: hold, or evict the oldest
@@ -111,7 +111,7 @@ function bury(
   work.state.deadLetterBytes += frame.body.byteLength;
 }
 
-/** Its body is kept for whoever wants to look at it, as long as the dead letters' share has room. */
+/** Its body is kept to be looked at, as long as the dead letters' share has room. */
 function setAside(work: Work, task: Task, sequence: number): void {
   const { state, sql } = work;
   const [head] = sql.heads(sequence, sequence, 1);

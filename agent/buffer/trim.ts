@@ -2,9 +2,9 @@
  * Rows leave the log here and nowhere else: trimmed (every lane has passed them), or evicted (room
  * or age asked for it under `dropOldest`, and the lanes that had not passed them are moved on).
  *
- * The newest segment always stays: it carries the sequence and frame number the next one follows on,
- * which saves a page a commit to keep them elsewhere. Each step is bounded in rows and in bytes,
- * because freeing a body walks its chain of pages, and commits wait meanwhile.
+ * The newest segment always stays: it carries the sequence and frame number the next one follows
+ * on, which saves a page a commit to keep them elsewhere. Each step is bounded in rows and in
+ * bytes, because freeing a body walks its chain of pages, and commits wait meanwhile.
  */
 import { trimSegmentsPerCommit } from '../bounds.ts';
 import type { Capacity } from './capacity.ts';
@@ -52,8 +52,10 @@ export function evictForRoom(work: Work, capacity: Capacity, bodyBytes: number):
 export function evictByAge(work: Work, bornBeforeMs: number): Evicted {
   const sum: Evicted = { segments: 0, frames: 0, bytes: 0 };
   const { sql, state } = work;
+  const isOld = (head: SegmentHead): boolean => head.livedMs < bornBeforeMs;
+  if (!sql.heads(state.firstSequence, state.nextSequence - 1, 1).some(isOld)) return sum;
   const heads = sql.heads(state.firstSequence, state.nextSequence - 1, trimSegmentsPerCommit);
-  const old = heads.filter((head) => head.livedMs < bornBeforeMs);
+  const old = heads.filter(isOld);
   const newest = state.nextSequence - 1;
   const last = old.at(-1);
   if (!last) return sum;

@@ -1,7 +1,7 @@
 /**
- * What the buffer does because time passes: keep the lived time on disk, empty a WAL that grew, give
- * pages back to the file system in bounded steps, warn of old events, and try to have the reserve
- * again. Everything here is short; it runs on the thread that commits.
+ * What the buffer does because time passes: keep the lived time on disk, empty a WAL that grew,
+ * give pages back to the file system in bounded steps, warn of old events, and try to have the
+ * reserve again. Everything here is short; it runs on the thread that commits.
  */
 import type { Report } from '../events.ts';
 import type { Capacity } from './capacity.ts';
@@ -50,11 +50,13 @@ export class Upkeep {
 
   tick(moment: Moment): void {
     this.#warnOfAge(moment);
+    if (moment.full) moment.sql.checkpoint();
     this.#vacuum(moment);
     if (moment.full || this.#capacity.walIsBig()) moment.sql.checkpoint();
-    // With an empty log nothing ages, and the flash is left in peace.
+    // Without a backlog nothing ages, and the flash is left in peace.
     const due = moment.livedMs - this.#livedWrittenMs >= livedEveryMs;
-    if (!due || moment.state.segments <= 1) return;
+    const ageing = [...moment.state.lanes.values()].some((lane) => lane.backlogFrames > 0);
+    if (!due || !ageing) return;
     this.#livedWrittenMs = moment.livedMs;
     moment.sql.putMeta('livedMs', String(Math.round(moment.livedMs)));
   }

@@ -8,9 +8,9 @@
  *   failed     a sync that did not recover: nothing more is written or acknowledged
  *   stopped
  *
- * `committed` is called after COMMIT returned under synchronous=FULL and at no other place: promise 1
- * stands on that line. All times and all speech to the outside go through `Effects`, so that a test
- * drives this class without threads.
+ * `committed` is called after COMMIT returned under synchronous=FULL and at no other place: promise
+ * 1 stands on that line. All times and all speech to the outside go through `Effects`, so that a
+ * test drives this class without threads.
  */
 import { type ErrorCode, messageOf, TidegateError } from '../errors.ts';
 import type { EventName, Fields, Report } from '../events.ts';
@@ -271,8 +271,9 @@ export class Writer {
     this.#holdReason = 'disk full';
     this.#log.reserve.giveUp();
     this.#effects.report('bufferDiskFull', { error });
-    this.#commitAlone();
+    // First, because it needs the most room and gives the most back.
     this.#guard(() => this.#log.sql.checkpoint());
+    this.#commitAlone();
   }
 
   /** Something beside a transaction. Its failures have the same consequences. */

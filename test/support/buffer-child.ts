@@ -6,8 +6,8 @@
  *   event NAME             of the buffer
  *   failed CODE            then it exits with the code's exit status
  *
- * Standard input: `pass` advances the lane over all that is committed, `stop` stops it. A body is the
- * same for the same sequence, so that the test knows it without being told.
+ * Standard input: `pass` advances the lane over all that is committed, `stop` stops it. A body is
+ * the same for the same sequence, so that the test knows it without being told.
  */
 import { writeSync } from 'node:fs';
 import { createInterface } from 'node:readline';

@@ -102,9 +102,7 @@ export class BufferRig {
   }
 
   /** Fills in the generation of now, and what is not said. */
-  advance(
-    change: Pick<EgressToBuffer, 'lane' | 'to'> & Partial<EgressToBuffer>,
-  ): EgressToBuffer {
+  advance(change: Pick<EgressToBuffer, 'lane' | 'to'> & Partial<EgressToBuffer>): EgressToBuffer {
     const generation = this.writer.state.lanes.get(change.lane)?.generation ?? 0;
     const none = { outcomes: {}, buried: [], damaged: [], now: false };
     const id = ++this.#advanceId;

@@ -227,7 +227,7 @@ describe('a Kafka upstream', { timeout: 120_000 }, () => {
     assert.equal(burying.outcomes.buried, 50);
     assert.equal(burying.buried[0]?.reason, 'topicUnknown');
     assert.equal(holding.settled, 0, 'nothing is given up');
-    assert.ok(holding.events.some(({ fields }) => fields.code === 'topicUnknown'));
+    await waitFor(() => holding.events.some(({ fields }) => fields.code === 'topicUnknown'));
     await kafka.createTopic('someday');
     await holding.settledAll(50, 30_000);
     assert.equal(assertLedger(await kafka.consumeAll(['someday']), 50), 0);

@@ -68,7 +68,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     stage.view.close();
     void strike(stage, false).then(() => process.exit(exitCodes.tryLater));
   };
-  process.once('SIGINT', interrupted);
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupted);
   let holds = false;
   try {
     const meter = startMeter(stage);
@@ -80,6 +80,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     if (options.json === true) process.stdout.write(`${JSON.stringify(summary(stage, totals))}\n`);
   } finally {
     process.removeListener('SIGINT', interrupted);
+    process.removeListener('SIGTERM', interrupted);
     stage.view.close();
     await strike(stage, holds);
   }
@@ -152,6 +153,7 @@ async function play(stage: Stage): Promise<void> {
   await until(stage, connectWithinMs, () => devices.connected === deviceCount);
   view.phase('everything is up: what is acknowledged arrives');
   devices.start(perDevicePerSecond);
+  await until(stage, connectWithinMs, () => ledger.arrived > 0);
   await pause(stage, seconds * share.steady);
 
   view.phase(`the uplink is cut (${uplink.cutMeans})`);
@@ -239,10 +241,12 @@ function report(stage: Stage, totals: LedgerTotals): string[] {
       `; highest backlog: ${count(stage.backlogPeak)}`,
   ];
   if (totals.unknown > 0) lines.push(`  arrived but never sent ${count(totals.unknown)}`);
-  const verdict = totals.holds
-    ? 'the ledger holds: every acknowledged message arrived.'
-    : `THE LEDGER DOES NOT HOLD. The agent's log and buffer stay in ${stage.directory}`;
-  return [...lines, verdict];
+  if (totals.holds) return [...lines, 'the ledger holds: every acknowledged message arrived.'];
+  return [
+    ...lines,
+    `THE LEDGER DOES NOT HOLD. The agent's log and buffer stay in ${stage.directory}`,
+    stage.agent.lastLines(),
+  ];
 }
 
 function summary(stage: Stage, totals: LedgerTotals): Record<string, unknown> {

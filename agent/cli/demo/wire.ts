@@ -21,6 +21,7 @@ export const apiKeys = {
   listOffsets: 2,
   metadata: 3,
   apiVersions: 18,
+  createTopics: 19,
   initProducerId: 22,
 } as const;
 

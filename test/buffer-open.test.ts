@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import {
@@ -88,6 +88,20 @@ test('the lock dies with a process that is killed', () => {
   const killed = openInChild(path, "process.kill(process.pid, 'SIGKILL')");
   assert.equal(killed.signal, 'SIGKILL', killed.stderr);
   open(path).writer.stop();
+});
+
+test('before anything is acknowledged, a start moves what an earlier run left in the WAL', () => {
+  const path = freshPath();
+  const rig = open(path);
+  rig.append([3]);
+  const copy = freshPath();
+  for (const end of ['', '-wal']) copyFileSync(path + end, copy + end);
+  rig.writer.stop();
+  assert.ok(statSync(`${copy}-wal`).size > 0);
+  const next = open(copy);
+  assert.equal(statSync(`${copy}-wal`).size, 0);
+  assert.equal(next.lane(cloud.lane).backlogFrames, 3);
+  next.writer.stop();
 });
 
 test('a file from a newer tidegate is refused, and not touched', () => {

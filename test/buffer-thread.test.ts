@@ -1,5 +1,6 @@
 /**
  * The buffer as the others have it: a thread, its port for the main thread, its ports for egress.
+ * What is decided about the log is tested on the writer itself; here, that it is said, and when.
  */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';

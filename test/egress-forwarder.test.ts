@@ -1,6 +1,6 @@
 /** The forwarder's loop against an upstream that a test holds in its hand. */
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { afterEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { EgressRecord, Frame } from '../agent/egress/record.ts';
 import { LivedTime } from '../agent/egress/segment-source.ts';
@@ -56,6 +56,11 @@ class HandUpstream implements Upstream {
   async close(): Promise<void> {}
 }
 
+const rigs: LaneRig[] = [];
+afterEach(async () => {
+  await Promise.all(rigs.splice(0).map((rig) => rig.forwarder.stop()));
+});
+
 function handRig(options: ConstructorParameters<typeof LaneRig>[2] = {}): [LaneRig, HandUpstream] {
   const log = new FakeLog();
   log.routes.set(1, routeOf());
@@ -65,6 +70,7 @@ function handRig(options: ConstructorParameters<typeof LaneRig>[2] = {}): [LaneR
     return upstream;
   };
   const rig = new LaneRig(log, make, { random: () => 0.01, ...options });
+  rigs.push(rig);
   return [rig, upstream as unknown as HandUpstream];
 }
 
@@ -87,7 +93,7 @@ describe('a lane', () => {
     ]);
     rig.append(frames(1, { routeId: 99 }));
     rig.start();
-    await rig.settledAll(22);
+    await rig.settledAll(19);
     await sleep(30);
     assert.deepEqual(rig.outcomes, {
       confirmed: 6,
@@ -107,7 +113,6 @@ describe('a lane', () => {
       rig.advances.flatMap(({ damaged: set }) => set),
       [3],
     );
-    await rig.forwarder.stop();
   });
 
   it('begins within a segment where its cursor stands', async () => {
@@ -119,7 +124,6 @@ describe('a lane', () => {
     await sleep(20);
     assert.equal(upstream.sent, 3);
     assert.deepEqual(rig.position, { segment: 2, frame: 0 });
-    await rig.forwarder.stop();
   });
 
   it('holds no more than its window, however large the backlog is', async () => {
@@ -139,7 +143,6 @@ describe('a lane', () => {
     upstream.confirm();
     await rig.settledAll();
     assert.ok(upstream.most <= 100);
-    await rig.forwarder.stop();
   });
 
   it('makes no room before the cursor is on disk: a kill repeats one window at most', async () => {
@@ -155,7 +158,6 @@ describe('a lane', () => {
       true,
       'pressed, it asks for a commit at once',
     );
-    await rig.forwarder.stop();
   });
 
   it('drops what it holds after a jump and ignores answers from before it', async () => {
@@ -174,7 +176,6 @@ describe('a lane', () => {
     upstream.confirm();
     await rig.settledAll(20);
     assert.deepEqual(rig.position, { segment: 5, frame: 0 });
-    await rig.forwarder.stop();
   });
 
   it('reads again from its cursor when the upstream cannot go on with what it has', async () => {
@@ -193,7 +194,6 @@ describe('a lane', () => {
     );
     upstream.confirm();
     await rig.settledAll(10);
-    await rig.forwarder.stop();
   });
 
   it('says what it waits for while the upstream is down, and sends when it is up', async () => {
@@ -209,7 +209,6 @@ describe('a lane', () => {
     upstream.refuse = null;
     await rig.settledAll();
     assert.deepEqual(rig.states.slice(0, 2), ['connecting', 'forwarding']);
-    await rig.forwarder.stop();
   });
 
   it('halts where hands are needed, and an operator resumes it', async () => {
@@ -228,7 +227,6 @@ describe('a lane', () => {
     upstream.answers = true;
     rig.forwarder.resume();
     await rig.settledAll();
-    await rig.forwarder.stop();
   });
 
   it('stops sending when paused and goes on when resumed', async () => {
@@ -249,7 +247,6 @@ describe('a lane', () => {
       'connecting',
       'forwarding',
     ]);
-    await rig.forwarder.stop();
   });
 
   it('drains an old backlog at the rate it was given', async () => {
@@ -261,7 +258,6 @@ describe('a lane', () => {
     rig.start();
     await sleep(1_000);
     assert.ok(upstream.sent >= 100 && upstream.sent < 260, `${upstream.sent} in the first second`);
-    await rig.forwarder.stop();
   });
 
   it('tells the last cursor before it stops', async () => {
@@ -300,6 +296,5 @@ describe('a lane', () => {
     await sleep(20);
     assert.equal(rig.outcomes.confirmed, appended);
     assert.deepEqual(rig.position, { segment: 151, frame: 0 });
-    await rig.forwarder.stop();
   });
 });

@@ -176,7 +176,7 @@ describe('a Kafka upstream', { timeout: 120_000 }, () => {
     await kafka.restart();
     await sleep(500);
     clearInterval(load);
-    await rig.settledAll(sent, 60_000);
+    await rig.settledAll(sent);
     assert.equal(rig.outcomes.confirmed, sent);
     assertLedger(await kafka.consumeAll(['killed']), sent);
   });
@@ -194,7 +194,7 @@ describe('a Kafka upstream', { timeout: 120_000 }, () => {
     await waitFor(() => rig.events.some(({ name }) => name === 'laneRetrying'));
     await sleep(2_000);
     kafka.thaw();
-    await rig.settledAll(1_100, 60_000);
+    await rig.settledAll(1_100);
     assert.equal(assertLedger(await kafka.consumeAll(['frozen']), 1_100), 0, 'nothing came twice');
   });
 
@@ -229,7 +229,7 @@ describe('a Kafka upstream', { timeout: 120_000 }, () => {
     assert.equal(holding.settled, 0, 'nothing is given up');
     await waitFor(() => holding.events.some(({ fields }) => fields.code === 'topicUnknown'));
     await kafka.createTopic('someday');
-    await holding.settledAll(50, 30_000);
+    await holding.settledAll(50);
     assert.equal(assertLedger(await kafka.consumeAll(['someday']), 50), 0);
   });
 

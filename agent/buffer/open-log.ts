@@ -4,6 +4,7 @@
  * ours, and the reserve is made last, given up first.
  */
 import { checkpointPages } from '../bounds.ts';
+import { messageOf, TidegateError } from '../errors.ts';
 import type { Report } from '../events.ts';
 import { checkpointPagesFor } from './capacity.ts';
 import {
@@ -21,6 +22,7 @@ import { Reserve } from './reserve.ts';
 import { Routes } from './routes.ts';
 import { finishSwap, isMarkedDamaged, salvage } from './salvage.ts';
 import { readMeta, readRoutes, Statements } from './statements.ts';
+import { checkpointWhole } from './sync-recovery.ts';
 
 /** What auto_vacuum databases of this library are made with; the file's own value rules later. */
 const assumedPageBytes = 4_096;
@@ -38,7 +40,7 @@ export interface OpenLog {
   readonly checkpointPages: number;
 }
 
-/** @throws TidegateError bufferLocked | bufferCannotOpen | bufferNewer | bufferNotDurable */
+/** @throws TidegateError bufferLocked | bufferCannotOpen | bufferNewer | diskFull | … */
 export function openLog(start: BufferStart, report: Report, wallMs: number): OpenLog {
   const { options } = start;
   const path = canonicalPath(options.path);
@@ -48,7 +50,8 @@ export function openLog(start: BufferStart, report: Report, wallMs: number): Ope
     return openLocked(start, path, lock, report, wallMs);
   } catch (error) {
     lock.release();
-    throw error;
+    if (!isDiskFull(error)) throw error;
+    throw new TidegateError('diskFull', `${path}: ${messageOf(error)}`, { cause: error });
   }
 }
 
@@ -92,7 +95,9 @@ function readLog(
   sql.begin();
   for (const lane of state.lanes.values()) if (lane.lag) sql.putCursor(toRow(lane));
   sql.putMeta('limitBytes', String(start.options.bytes));
+  sql.putMeta('livedMs', String(Math.round(state.livedMs))); // what readers begin from
   sql.commit();
+  checkpointWhole(sql);
   const epoch = readMeta(db, 'epoch') ?? '';
   return { sql, routes, state, epoch, pageBytes: pragmaNumber(db, 'page_size') };
 }

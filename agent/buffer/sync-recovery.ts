@@ -31,14 +31,23 @@ export function reopenAfterSync(log: {
   const db = openWriter(log.path, { checkpointPages: log.checkpointPages });
   try {
     const sql = new Statements(db);
-    for (let attempt = 0; attempt < checkpointAttempts; attempt++) {
-      if (sql.checkpoint()) return { db, sql };
-    }
-    throw new TidegateError('bufferSyncFailed', 'readers kept the checkpoint from running');
+    checkpointWhole(sql);
+    return { db, sql };
   } catch (error) {
     db.close();
     throw error;
   }
+}
+
+/**
+ * Also at every start: the run before may have ended by just such a failure, and commits behind WAL
+ * pages that are not on the disk would be lost with them.
+ */
+export function checkpointWhole(sql: Statements): void {
+  for (let attempt = 0; attempt < checkpointAttempts; attempt++) {
+    if (sql.checkpoint()) return;
+  }
+  throw new TidegateError('bufferSyncFailed', 'readers kept the checkpoint from running');
 }
 
 /** Did the transaction whose COMMIT failed reach the file all the same? */

@@ -169,7 +169,7 @@ export class Forwarder {
     const attempt = this.#attempt;
     this.#states.become('connecting');
     // A fleet that starts at one moment does not arrive at one moment.
-    await sleep(this.#parts.random() * backoffFirstMs);
+    await idle(this.#parts.random() * backoffFirstMs);
     while (attempt === this.#attempt) {
       try {
         await this.#upstream.connect();
@@ -180,7 +180,7 @@ export class Forwarder {
         if (cause.class === 'halt') return this.#halt(cause);
         const delayMs = this.#backoff.failed();
         this.#retrying(cause, delayMs);
-        await sleep(delayMs);
+        await idle(delayMs);
       }
     }
     if (attempt !== this.#attempt) return;
@@ -369,6 +369,11 @@ export class Forwarder {
 function asError(error: unknown): TidegateError {
   if (error instanceof TidegateError) return error;
   return new TidegateError('upstreamUnreachable', messageOf(error), { cause: error });
+}
+
+/** Between attempts: does not keep a thread alive that has nothing else to do. */
+function idle(ms: number): Promise<void> {
+  return new Promise((wake) => setTimeout(wake, ms).unref());
 }
 
 function sleep(ms: number): Promise<void> {

@@ -148,6 +148,7 @@ export class TopicTable {
     let delayMs = askAgainMs;
     try {
       const answers = await this.#options.client.topics(ready.map((topic) => topic.name));
+      if (this.#closed) return;
       this.#backoff.succeeded();
       for (const answer of answers) {
         const topic = this.#topics.get(answer.name);
@@ -155,6 +156,7 @@ export class TopicTable {
       }
       await this.#create(ready.filter((topic) => topic.unknownSinceMs !== null));
     } catch (error) {
+      if (this.#closed) return;
       delayMs = this.#backoff.failed();
       if (error instanceof TidegateError && error.class === 'halt') this.#options.halted(error);
       else this.#options.retrying(error as TidegateError, this.#backoff.attempts, delayMs);

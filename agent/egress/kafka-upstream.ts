@@ -12,9 +12,10 @@
  */
 import { kafkaTopicsMax } from '../bounds.ts';
 import { TidegateError } from '../errors.ts';
-import { Backoff, jittered, type Random } from './backoff.ts';
+import { jittered, type Random } from './backoff.ts';
 import { type Compression, codecOf, type KafkaClient, type PartitionAnswer } from './kafka.ts';
 import type { BatchCodec, ProducerIdentity, RecordBatch } from './kafka-batch.ts';
+import { Brokers } from './kafka-brokers.ts';
 import { classify, type KafkaFault, kafkaCode } from './kafka-errors.ts';
 import type { PartitionQueue } from './kafka-partition.ts';
 import type { KafkaTopic } from './kafka-topic.ts';
@@ -30,8 +31,14 @@ export interface KafkaSettings {
   readonly lingerMs: number;
 }
 
+/** What the upstream asks of a Kafka; tests answer for one. */
+export type KafkaCalls = Pick<
+  KafkaClient,
+  'connect' | 'topics' | 'createTopics' | 'identity' | 'produce' | 'close'
+>;
+
 export interface KafkaParts {
-  readonly client: KafkaClient;
+  readonly client: KafkaCalls;
   readonly sink: UpstreamSink;
   readonly random: Random;
   /** The lane is at-most-once: one attempt, no repeat. */
@@ -45,20 +52,15 @@ const firstAnswerAgainMs = 100;
 
 type Mode = 'idle' | 'sending' | 'paused' | 'abandoning';
 
-interface BrokerState {
-  readonly backoff: Backoff;
-  retryAtMs: number;
-}
-
 export class KafkaUpstream implements Upstream {
-  readonly #client: KafkaClient;
+  readonly #client: KafkaCalls;
   readonly #sink: UpstreamSink;
   readonly #settings: KafkaSettings;
   readonly #random: Random;
   readonly #once: boolean;
   readonly #codec: BatchCodec;
   readonly #topics: TopicTable;
-  readonly #brokers = new Map<number, BrokerState>();
+  readonly #brokers: Brokers;
   /** Partitions with something to send and nothing in flight. */
   readonly #due = new Set<PartitionQueue>();
   #mode: Mode = 'idle';
@@ -79,6 +81,7 @@ export class KafkaUpstream implements Upstream {
     this.#sink = parts.sink;
     this.#random = parts.random;
     this.#once = parts.once;
+    this.#brokers = new Brokers(parts.random);
     this.#codec = codecOf(settings.compression);
     this.#topics = new TopicTable({
       client: parts.client,
@@ -200,7 +203,7 @@ export class KafkaUpstream implements Upstream {
       this.#topics.stale(queue.topic);
       return performance.now() + firstAnswerAgainMs;
     }
-    return Math.max(queue.retryAtMs, this.#brokers.get(queue.leader)?.retryAtMs ?? 0);
+    return Math.max(queue.retryAtMs, this.#brokers.retryAtMs(queue.leader));
   }
 
   /** One or more requests to one broker. */
@@ -240,7 +243,7 @@ export class KafkaUpstream implements Upstream {
     }
     this.#requests -= 1;
     for (const queue of queues) this.#inFlight -= queue.inFlight?.count ?? 0;
-    if (this.#mode === 'abandoning') this.#forget(queues);
+    if (this.#mode === 'abandoning' || this.#mode === 'idle') this.#forget(queues);
     else if (answers instanceof TidegateError) this.#unanswered(broker, queues, answers);
     else await this.#answered(broker, queues, answers);
     if (this.#requests === 0) {
@@ -260,24 +263,14 @@ export class KafkaUpstream implements Upstream {
       this.#halt(error);
       return;
     }
-    const state = this.#brokerState(broker);
-    const delayMs = state.backoff.failed();
-    state.retryAtMs = performance.now() + delayMs;
+    const { attempts, delayMs } = this.#brokers.failed(broker);
     for (const queue of queues) {
       this.#topics.stale(queue.topic);
       if (this.#once) this.#lose(queue, error);
-      else this.#again(queue, state.retryAtMs);
+      else this.#again(queue, 0);
     }
-    this.#sink.retrying(error, state.backoff.attempts, delayMs);
+    this.#sink.retrying(error, attempts, delayMs);
     this.#dispatch();
-  }
-
-  #brokerState(broker: number): BrokerState {
-    const known = this.#brokers.get(broker);
-    if (known !== undefined) return known;
-    const made = { backoff: new Backoff(this.#random), retryAtMs: 0 };
-    this.#brokers.set(broker, made);
-    return made;
   }
 
   async #answered(
@@ -285,10 +278,8 @@ export class KafkaUpstream implements Upstream {
     queues: readonly PartitionQueue[],
     answers: readonly PartitionAnswer[],
   ): Promise<void> {
-    const state = this.#brokerState(broker);
     const era = this.#era;
-    state.backoff.succeeded();
-    state.retryAtMs = 0;
+    this.#brokers.answered(broker);
     for (const [index, queue] of queues.entries()) {
       const answer = answers[index] as PartitionAnswer;
       if (answer.errorCode === kafkaCode.none) this.#confirm(queue);

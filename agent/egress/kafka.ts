@@ -69,8 +69,6 @@ export interface PartitionBatch {
 export interface PartitionAnswer {
   readonly errorCode: number;
   readonly detail: string | null;
-  /** Indices of records the broker refused, where it says so. */
-  readonly refused: readonly number[];
 }
 
 const produceKey = 0;
@@ -205,7 +203,10 @@ export class KafkaClient {
       produce: newest('Produce', produceVersions),
       metadata: newest('Metadata', metadataVersions),
       producer: newest('InitProducerId', producerVersions),
-      create: newest('CreateTopics', createVersions),
+      // Asked for only where topics are created: a broker may offer it to administrators alone.
+      get create() {
+        return newest('CreateTopics', createVersions);
+      },
     };
     return this.#versions;
   }
@@ -351,7 +352,6 @@ interface ProduceAnswer {
       index: number;
       errorCode: number;
       errorMessage?: string | null;
-      recordErrors?: readonly { batchIndex: number; batchIndexErrorMessage: string | null }[];
     }[];
   }[];
 }
@@ -384,8 +384,7 @@ function partitionAnswer(response: ProduceAnswer, batch: PartitionBatch): Partit
     if (name !== batch.topic) continue;
     const found = partitionResponses.find((one) => one.index === batch.partition);
     if (found === undefined) continue;
-    const refused = (found.recordErrors ?? []).map((one) => one.batchIndex);
-    return { errorCode: found.errorCode, detail: found.errorMessage ?? null, refused };
+    return { errorCode: found.errorCode, detail: found.errorMessage ?? null };
   }
   throw new TidegateError('upstreamRejected', `no answer for ${batch.topic}/${batch.partition}`);
 }

@@ -239,7 +239,7 @@ export class LaneRig {
   }
 
   /** Until every frame of the log has an outcome. */
-  async settledAll(frames = this.log.frames, withinMs = 20_000): Promise<void> {
+  async settledAll(frames = this.log.frames, withinMs = 60_000): Promise<void> {
     await waitFor(
       () => this.settled >= frames,
       withinMs,
@@ -250,7 +250,7 @@ export class LaneRig {
 
 export async function waitFor(
   done: () => boolean,
-  withinMs = 10_000,
+  withinMs = 30_000,
   what: () => string = () => 'it did not come true',
 ): Promise<void> {
   const until = performance.now() + withinMs;

@@ -145,8 +145,9 @@ export class Kafka {
 
   /** The broker must not outlive us, whatever ends us. */
   #guard(java: ChildProcess): void {
-    const script = `cat >/dev/null; kill -KILL ${java.pid} 2>/dev/null`;
-    const watcher = spawn('sh', ['-c', script], { stdio: ['pipe', 'ignore', 'ignore'] });
+    const script = 'cat >/dev/null; kill -KILL "$1" 2>/dev/null; rm -rf -- "$2"';
+    const args = ['-c', script, 'sh', String(java.pid), this.#folder];
+    const watcher = spawn('sh', args, { stdio: ['pipe', 'ignore', 'ignore'] });
     watcher.unref();
     (watcher.stdin as unknown as { unref(): void }).unref();
     this.#watcher = watcher;

@@ -85,6 +85,28 @@ export const publishFaults: readonly Vector[] = [
     fault: 'packetIdentifier',
   },
   {
+    name: 'Topic Name whose last character only the payload would complete, two bytes',
+    version: 4,
+    bytes: `
+      30                  PUBLISH
+      04                  Remaining Length 4
+      0001                Topic Name: 1 byte
+      c3                  the first of two
+      bc                  payload: the second`,
+    fault: 'utf8',
+  },
+  {
+    name: 'Topic Name whose last character only the payload would complete, four bytes',
+    version: 4,
+    bytes: `
+      30                  PUBLISH
+      06                  Remaining Length 6
+      0003                Topic Name: 3 bytes
+      f09f8c              three of four
+      8a                  payload: the fourth`,
+    fault: 'utf8',
+  },
+  {
     name: 'empty Topic Name, 3.1.1 [MQTT-4.7.3-1]',
     version: 4,
     bytes: `

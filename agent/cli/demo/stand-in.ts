@@ -1,8 +1,8 @@
 /**
  * A stand-in for Kafka, for a demo that needs neither Kafka nor Java: one broker in this process
- * that speaks enough of the protocol for a producer (ApiVersions, Metadata, InitProducerId,
- * Produce) and hands every record to the demo. The agent runs its real Kafka egress against it,
- * unchanged.
+ * that speaks enough of the protocol for a producer (ApiVersions, Metadata, CreateTopics,
+ * InitProducerId, Produce) and hands every record to the demo. The agent runs its real Kafka egress
+ * against it, unchanged.
  *
  * It keeps what a producer may rely on: a batch whose CRC is wrong is refused, and a batch of an
  * idempotent producer that was taken before is confirmed again without being taken twice.
@@ -28,6 +28,7 @@ const errors = {
   none: 0,
   corruptMessage: 2,
   unsupportedVersion: 35,
+  topicAlreadyExists: 36,
   outOfOrderSequence: 45,
 } as const;
 
@@ -36,11 +37,13 @@ const versions = [
   { api: apiKeys.produce, least: 9, most: 11 },
   { api: apiKeys.metadata, least: 9, most: 12 },
   { api: apiKeys.apiVersions, least: 0, most: 4 },
+  { api: apiKeys.createTopics, least: 5, most: 7 },
   { api: apiKeys.initProducerId, least: 2, most: 5 },
 ] as const;
 const apiVersionsFlexibleFrom = 3;
 const metadataTopicIdFrom = 10;
 const metadataClusterOperationsUntil = 10;
+const createTopicsIdFrom = 7;
 
 export class StandInKafka {
   readonly #onRecord: (record: WireRecord) => void;
@@ -110,6 +113,7 @@ export class StandInKafka {
     reader.tags(true);
     head.tags(true);
     if (api === apiKeys.metadata) return this.#metadata(head, reader, version);
+    if (api === apiKeys.createTopics) return this.#createTopics(head, reader, version);
     if (api === apiKeys.initProducerId) return this.#initProducerId(head);
     return this.#produce(head, reader);
   }
@@ -143,6 +147,31 @@ export class StandInKafka {
       head.i32(0).tags(true);
     }
     if (version <= metadataClusterOperationsUntil) head.i32(0);
+    return head.tags(true).frame();
+  }
+
+  #createTopics(head: WireWriter, reader: WireReader, version: number): Buffer {
+    const topics = reader.array(true);
+    head.i32(0).array(topics, true);
+    for (let t = 0; t < topics; t++) {
+      const topic = reader.string(true) ?? '';
+      reader.take(6);
+      for (let assigned = reader.array(true); assigned > 0; assigned--) {
+        reader.i32();
+        reader.take(4 * reader.array(true));
+        reader.tags(true);
+      }
+      for (let configs = reader.array(true); configs > 0; configs--) {
+        reader.string(true);
+        reader.string(true);
+        reader.tags(true);
+      }
+      reader.tags(true);
+      head.string(topic, true);
+      if (version >= createTopicsIdFrom) head.raw(topicId(topic));
+      head.i16(errors.topicAlreadyExists).string(null, true);
+      head.i32(partitions).i16(1).array(0, true).tags(true);
+    }
     return head.tags(true).frame();
   }
 

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import {
@@ -128,7 +128,8 @@ test("another program's database is refused, and not touched", () => {
 
 test('a folder that does not exist, and a file that is none, cannot be opened', () => {
   assert.throws(() => open(join(folder.path, 'none', 'b.db')), refusedAs('bufferCannotOpen'));
-  assert.throws(() => open(folder.path), refusedAs('bufferCannotOpen'));
+  mkdirSync(join(folder.path, 'folder'));
+  assert.throws(() => open(join(folder.path, 'folder')), refusedAs('bufferCannotOpen'));
   assert.throws(() => new BufferReader(freshPath()), refusedAs('bufferCannotOpen'));
 });
 

@@ -1,6 +1,6 @@
 /**
- * What `buffer-child.ts` appends, for the process that checks it: the body of a sequence is known to
- * both without being told.
+ * What `buffer-child.ts` appends, for the process that checks it: the body of a sequence is known
+ * to both without being told.
  */
 import { createHash } from 'node:crypto';
 import { laneSpec } from './buffer-rig.ts';

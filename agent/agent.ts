@@ -1,5 +1,5 @@
 /**
- * The composition root: builds the rooms in the order that bytes travel backwards (what a room needs
+ * The composition root: builds the rooms against the way that bytes travel (what a room needs
  * stands before it), and takes them down in the order that bytes travel.
  *
  *   buffer → core and routes → egress threads → broker → path → listeners → ready

@@ -1,5 +1,6 @@
 /**
- * Entry of an egress thread: joins the buffer's reader, the frames' codec and one forwarder per lane.
+ * Entry of an egress thread: joins the buffer's reader, the frames' codec and one forwarder per
+ * lane.
  *
  *   in    workerData EgressStart; `pause | resume` an upstream; `stop`
  *   out   `event`, `lane` (on every change of state), `stopped`

@@ -52,7 +52,7 @@ const table = {
   bufferLocked: {
     class: 'halt',
     exit: 75,
-    remedy: 'Another agent runs on this buffer; stop it, or give this one a buffer.path of its own.',
+    remedy: 'Another agent runs on this buffer; stop it, or give this one its own buffer.path.',
   },
   bufferCannotOpen: {
     class: 'halt',
@@ -74,7 +74,11 @@ const table = {
     exit: 74,
     remedy: 'The disk failed to sync and did not recover; check the storage (dmesg), then restart.',
   },
-  bufferFull: { class: 'retry', exit: 74, remedy: 'Bring an upstream back, or raise buffer.bytes.' },
+  bufferFull: {
+    class: 'retry',
+    exit: 74,
+    remedy: 'Bring an upstream back, or raise buffer.bytes.',
+  },
   diskFull: { class: 'retry', exit: 74, remedy: 'Free space on the disk that holds buffer.path.' },
   bufferFailed: { class: 'halt', exit: 74, remedy: 'Check the disk that holds buffer.path.' },
   laneUnknown: { class: 'refuse', exit: 64, remedy: 'tidegate buffer stat lists the lanes.' },

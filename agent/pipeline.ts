@@ -3,12 +3,12 @@
  *
  * A source (one connection) hands its bytes to `take`. One call into the core finds, rates, routes
  * and appends all frames of the chunk; the rows it leaves are told back to the source, which passes
- * on what was not captured and keeps what it owes an acknowledgement for. The open segment is sealed
- * once the sockets of this turn of the event loop were read (or after `commitEvery`) and sent to the
- * buffer thread; while it is on its way to the disk the next one fills: fsync time sets the batch
- * size by itself. Only `committed`, which the buffer thread sends after COMMIT returned, makes a
- * source acknowledge (promise 1). Backpressure: with `commitsInFlight` on their way and the open
- * segment full, sources wait in turn and nobody reads.
+ * on what was not captured and keeps what it owes an acknowledgement for. The open segment is
+ * sealed once the sockets of this turn of the event loop were read (or after `commitEvery`) and
+ * sent to the buffer thread; while it is on its way to the disk the next one fills: fsync time sets
+ * the batch size by itself. Only `committed`, which the buffer thread sends after COMMIT returned,
+ * makes a source acknowledge (promise 1). Backpressure: with `commitsInFlight` on their way and the
+ * open segment full, sources wait in turn and nobody reads.
  */
 import { commitsInFlight } from './bounds.ts';
 import type { Appender } from './buffer/protocol.ts';

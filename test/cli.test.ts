@@ -202,7 +202,7 @@ test('an HTTP address that is taken is exit 69 with its remedy', async () => {
   assert.match(err, /EADDRINUSE[\s\S]*ss -ltnp/);
 });
 
-test('run: ready, commands of an operator, a last good config, and a clean stop', async (t) => {
+test('run: ready, commands of an operator, and a clean stop', async (t) => {
   const buffer = join(directory, 'run.db');
   const [http = 0] = await freePorts(1);
   const config = write('run.yaml', good(buffer, http));
@@ -253,8 +253,18 @@ test('run: ready, commands of an operator, a last good config, and a clean stop'
       assert.ok(events.includes(event), `${event} in ${events}`);
     }
   });
+});
 
-  await t.test('a config that broke runs on the last good one, and says so', async () => {
+test('a config that broke runs on the last good one, and its lane can be forgotten', async (t) => {
+  const buffer = join(directory, 'broken.db');
+  const [http = 0] = await freePorts(1);
+  const config = write('broken.yaml', good(buffer, http));
+  const agent = start(['run', '--config', config]);
+  await until('ready', () => isReady(http));
+  agent.child.kill('SIGTERM');
+  assert.equal((await agent.ended).code, 0);
+
+  await t.test('it runs on the last good config, and says so', async () => {
     assert.equal(readMeta(buffer, 'config'), readFileSync(config, 'utf8'));
     writeFileSync(config, `${good(buffer, http)}gatway: x\n`);
     const degraded = start(['run', '--config', config]);

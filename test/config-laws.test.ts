@@ -1,4 +1,7 @@
-/** What holds for every config and every pair of Topic Filters, on generated ones. */
+/**
+ * What holds for every config and every pair of Topic Filters, on generated ones.
+ * The seed of a failure is printed by fast-check and repeats it.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';

@@ -313,6 +313,22 @@ test('buckets that are full again make room, and only they do', () => {
   assert.equal(core.overflows(), 0);
 });
 
+test('two limits of one frame never share a bucket, however full the table is', () => {
+  const slow = { ...perDevice, messages: 0.001, burst: 1 };
+  const core = coreWith([slow, slow]);
+  core.bucketsClear(seed, 6);
+  let own = 0;
+  for (let i = 0; i < limitBuckets; i++) {
+    const one = { ...frame, device: `device-${i}` };
+    offer(core, one, 0);
+    if (core.overflows() > 0) continue;
+    own++;
+    assert.equal(offer(core, one, 0).verdict, verdicts.hold, one.device);
+    assert.equal(core.overflows(), 0, `${one.device} lost a bucket it had`);
+  }
+  assert.ok(own > limitBuckets * 0.4, `${own} devices had both`);
+});
+
 test('as many devices as may be connected each have a bucket of their own', () => {
   const core = coreWith([perDevice]);
   core.bucketsClear(seed, 5);

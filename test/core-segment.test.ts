@@ -230,6 +230,11 @@ test('a body that lies about itself under a checksum that holds is refused by na
       `at ${at}`,
     );
   }
+  const longer = faultOf((copy) => {
+    copy.writeUInt32LE(copy.readUInt32LE(64) + 1, 64);
+    copy.writeUInt32LE(copy.readUInt32LE(104) + 1, 104);
+  });
+  assert.equal(longer, 'segmentFrames', 'a last frame that says it goes on behind the body');
 });
 
 test('a payload over maxBytes is buried with its reason, one at the bound is admitted', () => {

@@ -158,6 +158,21 @@ test('arguments that do not fit are a fault, never a read outside', () => {
   }
 });
 
+test('whatever the Topic Alias, nothing but what a call may write is written', async () => {
+  const map = await constantsOf('layout.ts');
+  const core = loadCore();
+  core.routeAdd(core.bytes.write('plant/+/#', core.SCRATCH_OFFSET), 1, 0, 0);
+  const [from, to] = [map.ROUTE_TRIE ?? 0, core.NAME_OFFSET];
+  const before = core.crc32c(from, to - from);
+  for (const alias of [1, 255, 256, 257, 40_000, 65_535]) {
+    const packet = Buffer.from('30090003612f6203230000', 'hex');
+    packet.writeUInt16BE(alias, packet.length - 2);
+    core.memory.set(packet, core.CHUNK_OFFSET);
+    assert.equal(core.ingest(packet.length, 0, 5, 1, 0, 1000, 0, 0, 10), 1);
+    assert.equal(core.crc32c(from, to - from), before, `alias ${alias}`);
+  }
+});
+
 test('limits and routes that make no sense are refused by number', () => {
   const core = loadCore();
   const filter = core.bytes.write('a', core.SCRATCH_OFFSET);

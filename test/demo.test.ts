@@ -1,6 +1,6 @@
 /**
- * `tidegate demo` does what the README says: devices, an outage, two kills, and exit 0 only when the
- * ledger holds; with the stand-in, and with a real Kafka behind the proxy that it cuts.
+ * `tidegate demo` does what the README says: devices, an outage, two kills, and exit 0 only when
+ * the ledger holds; with the stand-in, and with a real Kafka behind the proxy that it cuts.
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';

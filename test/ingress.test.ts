@@ -1,4 +1,7 @@
-/** The small parts of the ingress room, each promise by itself. */
+/**
+ * The small parts of the ingress room, each promise by itself.
+ * What they do together, over real sockets, is in filter.test.ts.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';

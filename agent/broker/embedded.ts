@@ -12,10 +12,8 @@ import { topicNameBytes } from '../bounds.ts';
 import { messageOf } from '../errors.ts';
 import type { Report } from '../events.ts';
 
-export interface LocalFilters {
-  /** All Topic Filters that somebody holds, after each change. */
-  (filters: readonly string[]): void;
-}
+/** All Topic Filters that somebody holds, after each change. */
+export type LocalFilters = (filters: readonly string[]) => void;
 
 export class EmbeddedBroker {
   readonly #broker: Aedes;

@@ -1,4 +1,7 @@
-/** `tidegate dead list`: the dead letters of a buffer file, oldest first, agent running or not. */
+/**
+ * `tidegate dead list`: the dead letters of a buffer file, oldest first, agent running or not.
+ * It reads only; nothing is replayed or discarded from here yet.
+ */
 import type { Command } from 'commander';
 import type { DeadLetter } from '../buffer/protocol.ts';
 import { exitCodes, TidegateError } from '../errors.ts';

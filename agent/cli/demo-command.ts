@@ -1,4 +1,7 @@
-/** `tidegate demo`: its options; the demo itself is loaded when it runs. */
+/**
+ * `tidegate demo`: its options.
+ * The demo itself (devices, stand-in, view) is loaded when it runs, and never with the agent.
+ */
 import type { Command } from 'commander';
 import { jsonFlag, type Perform } from './context.ts';
 

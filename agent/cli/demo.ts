@@ -47,21 +47,6 @@ const drainSeenMessages = 1_000;
 const settleMs = 1_000;
 const share = { steady: 0.2, cut: 0.2, dead: 0.2, afterKill: 0.25 } as const;
 
-interface Stage {
-  readonly seconds: number;
-  readonly ledger: Ledger;
-  readonly devices: Devices;
-  readonly uplink: Uplink;
-  readonly agent: AgentChild;
-  readonly view: View;
-  readonly directory: string;
-  readonly mqttPort: number;
-  uplinkUp: boolean;
-  kills: number;
-  acknowledgedWhileCut: number;
-  backlogPeak: number;
-}
-
 export async function runDemo(options: DemoOptions): Promise<number> {
   const stage = await setTheStage(options);
   const interrupted = () => {
@@ -85,63 +70,6 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     await strike(stage, holds);
   }
   return holds ? exitCodes.ok : exitCodes.ourFault;
-}
-
-async function setTheStage(options: DemoOptions): Promise<Stage> {
-  const seconds = Number(options.seconds ?? secondsDefault);
-  if (!(seconds >= secondsLeast && seconds <= secondsMost)) {
-    throw new TidegateError('usage', `--seconds takes ${secondsLeast} to ${secondsMost}`);
-  }
-  const run = Math.random().toString(36).slice(2, 10);
-  const ledger = new Ledger();
-  const onRecord = (record: WireRecord) => {
-    const message = readPayload(record.value, run);
-    if (message !== null) ledger.arrive(message.device, message.number);
-  };
-  const uplink =
-    options.kafka === undefined ? standInUplink(onRecord) : realUplink(options.kafka, onRecord);
-  await uplink.open();
-  const directory = mkdtempSync(join(tmpdir(), 'tidegate-demo-'));
-  const mqttPort = await freePort();
-  const config = join(directory, 'tidegate.yaml');
-  writeFileSync(config, configText(mqttPort, await freePort(), uplink.broker, directory));
-  const rich = process.stdout.isTTY && options.plain !== true;
-  const how = options.json === true ? 'silent' : rich ? 'terminal' : 'plain';
-  const title = `tidegate demo · ${deviceCount} MQTT devices → agent → ${uplink.name}`;
-  return {
-    seconds,
-    ledger,
-    devices: new Devices(ledger, run),
-    uplink,
-    agent: new AgentChild(directory, config, mqttPort),
-    view: openView(how, title),
-    directory,
-    mqttPort,
-    uplinkUp: true,
-    kills: 0,
-    acknowledgedWhileCut: 0,
-    backlogPeak: 0,
-  };
-}
-
-function configText(mqtt: number, http: number, broker: string, directory: string): string {
-  return `gateway: demo-gw
-mqtt:
-  listeners:
-    - bind: 127.0.0.1:${mqtt}
-      broker: embedded
-routes:
-  - name: telemetry
-    from: plant/+/+/telemetry
-    to: { upstream: cloud, topic: ${kafkaTopic}, key: '{device}', delivery: at-least-once }
-upstreams:
-  cloud:
-    kafka: { brokers: ['${broker}'], compression: zstd, acks: all, createTopics: true }
-    drain: { messages: ${drainPerSecond}/s }
-buffer: { path: '${join(directory, 'tidegate.db')}', bytes: 1GiB }
-http: { bind: 127.0.0.1:${http} }
-log: { level: info }
-`;
 }
 
 async function play(stage: Stage): Promise<void> {
@@ -224,45 +152,4 @@ function startMeter(stage: Stage): NodeJS.Timeout {
     });
     [at, acknowledged, arrived] = [now, ledger.acknowledged, ledger.arrived];
   }, sampleEveryMs);
-}
-
-function report(stage: Stage, totals: LedgerTotals): string[] {
-  const lost =
-    totals.lost === 0 ? '0' : `${count(totals.lost)} (${totals.lostExamples.join(', ')})`;
-  const order = totals.outOfOrder === 0 ? 'kept' : `broken ${count(totals.outOfOrder)} times`;
-  const lines = [
-    'the ledger, kept outside of the agent:',
-    `  sent by ${totals.devices} devices     ${count(totals.sent)}`,
-    `  acknowledged          ${count(totals.acknowledged)}`,
-    `  of these, not arrived ${lost}`,
-    `  arrived twice         ${count(totals.repeats)} (at-least-once: after ${stage.kills} kills)`,
-    `  order per device      ${order}`,
-    `  acknowledged while the uplink was cut: ${count(stage.acknowledgedWhileCut)}` +
-      `; highest backlog: ${count(stage.backlogPeak)}`,
-  ];
-  if (totals.unknown > 0) lines.push(`  arrived but never sent ${count(totals.unknown)}`);
-  if (totals.holds) return [...lines, 'the ledger holds: every acknowledged message arrived.'];
-  return [
-    ...lines,
-    `THE LEDGER DOES NOT HOLD. The agent's log and buffer stay in ${stage.directory}`,
-    stage.agent.lastLines(),
-  ];
-}
-
-function summary(stage: Stage, totals: LedgerTotals): Record<string, unknown> {
-  return {
-    ...totals,
-    upstream: stage.uplink.name,
-    kills: stage.kills,
-    acknowledgedWhileCut: stage.acknowledgedWhileCut,
-    backlogPeak: stage.backlogPeak,
-  };
-}
-
-/** Takes everything down; the folder stays when there is something to look at in it. */
-async function strike(stage: Stage, holds: boolean): Promise<void> {
-  await stage.devices.close();
-  await stage.agent.end('SIGTERM');
-  await stage.uplink.close();
-  if (holds) rmSync(stage.directory, { recursive: true, force: true });
 }

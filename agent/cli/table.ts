@@ -1,5 +1,7 @@
-/** Columns for people: the first row is the heading, columns of numbers stand right. */
-
+/**
+ * Columns for people: the first row is the heading, columns of numbers stand right.
+ * Machines are given `--json` instead, so nothing here is a format to be parsed.
+ */
 export type Cell = string | number;
 
 export function table(rows: readonly (readonly Cell[])[]): string {

@@ -1,4 +1,7 @@
-/** The version of this tidegate, from package.json: the one place that says it. */
+/**
+ * The version of this tidegate: the one place that says it.
+ * It is read from package.json, so that a release changes one line.
+ */
 import { readFileSync } from 'node:fs';
 
 export function version(): string {

@@ -1,6 +1,7 @@
 /**
  * The default name of this gateway: host name and 8 hex digits of the machine id,
- * `[a-z0-9-]{1,63}`. The digits tell machines of one image apart (every fresh image is called raspberrypi).
+ * `[a-z0-9-]{1,63}`. The digits tell machines of one image apart (every fresh image is
+ * called raspberrypi).
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';

@@ -219,8 +219,7 @@ const lag = object('How far an upstream may fall behind, and what happens then.'
   ),
   over: v.optional(
     choice(['hold', 'skip'], {
-      prose:
-        'hold (default for Kafka and an only upstream): acknowledgements wait; skip: it loses events.',
+      prose: 'hold (default for Kafka and an only upstream): devices wait; skip: events are lost.',
       change: hot,
     }),
   ),

@@ -1,8 +1,8 @@
 /**
  * One record as a JSON line: `{topic, key, headers, value}`.
  *
- * Bytes that are not UTF-8 stand in `valueBase64` (`keyBase64`) instead: a line can always be turned
- * back into the record. A header name that occurs more than once has a list of values.
+ * Bytes that are not UTF-8 stand in `valueBase64` (`keyBase64`) instead: a line can always be
+ * turned back into the record. A header name that occurs more than once has a list of values.
  */
 import { isUtf8 } from 'node:buffer';
 import type { Header } from './envelope.ts';

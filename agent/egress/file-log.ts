@@ -6,8 +6,8 @@
  *
  * Its length is only what was synced: bytes behind it are of a write that failed, and are written
  * over. On opening, a torn last line (no line feed at its end) is cut. The directory is synced when
- * a file is made or renamed, so that a name does not get lost behind its bytes. A live file that was
- * moved or removed by others is noticed before the next write, and made anew.
+ * a file is made or renamed, so that a name does not get lost behind its bytes. A live file that
+ * was moved or removed by others is noticed before the next write, and made anew.
  */
 import { constants } from 'node:fs';
 import { access, type FileHandle, mkdir, open, rename, stat } from 'node:fs/promises';

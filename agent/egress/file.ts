@@ -3,8 +3,8 @@
  *
  *   submit ▶ lines ▶ group (one write and one sync at a time) ▶ confirmed
  *
- * While a group is on its way to the disk the next one gathers. A group that failed is written again
- * at the same place. Disk full is waited for; a missing right halts the lane.
+ * While a group is on its way to the disk the next one gathers. A group that failed is written
+ * again at the same place. Disk full is waited for; a missing right halts the lane.
  */
 import { messageOf, TidegateError } from '../errors.ts';
 import { Backoff, type Random } from './backoff.ts';

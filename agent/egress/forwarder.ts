@@ -3,12 +3,13 @@
  *
  *   committed ▶ pump: read, render, submit ▶ upstream ▶ outcomes ▶ take ▶ advance ▶ advanced ▶ room
  *
- * It starts with everything down: records are read only once the upstream could be reached, and what
- * it holds after that is bounded by the window. The cursor passes a frame only with an outcome
+ * It starts with everything down: records are read only once the upstream could be reached, and
+ * what it holds after that is bounded by the window. The cursor passes a frame only with an outcome
  * (promise 2); nothing is dropped here.
  *
- * An at-most-once lane turns the order round: its frames get `sentOnce` as they are read, the cursor
- * is committed, and only then are they sent, once. It reads on when all of them were answered.
+ * An at-most-once lane turns the order round: its frames get `sentOnce` as they are read, the
+ * cursor is committed, and only then are they sent, once. It reads on when all of them were
+ * answered.
  */
 
 import { backoffFirstMs, logLineEveryMs } from '../bounds.ts';

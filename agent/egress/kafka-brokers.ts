@@ -1,4 +1,7 @@
-/** Per broker, when it may be tried again: a broker that cannot be reached holds its partitions. */
+/**
+ * Per broker, when it may be tried again: a broker that cannot be reached holds its partitions, and
+ * no other's. Exponential with full jitter; the first answer of any kind ends it.
+ */
 import { Backoff, type Random } from './backoff.ts';
 
 interface Broker {

@@ -1,5 +1,6 @@
 /**
- * One Kafka topic as an upstream knows it.
+ * One Kafka topic as an upstream knows it: its partitions' queues, and what waits for them. Which
+ * partition a record goes to is decided here, as Java's default partitioner would.
  *
  *   asking    metadata was asked for; records wait
  *   open      partitions are known; records go to their queues

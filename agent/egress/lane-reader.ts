@@ -1,6 +1,6 @@
 /**
- * Reads a lane's part of the log, in order, into its window, and gives each frame its outcome or its
- * record:
+ * Reads a lane's part of the log, in order, into its window, and gives each frame its outcome or
+ * its record:
  *
  *   body does not verify        damaged, the whole segment
  *   no target in this lane      passed, not counted

@@ -1,7 +1,7 @@
 /**
- * The stored routes as one lane sees them: for a route id the renderers of those of its targets that
- * go this lane's way. Definitions come from the buffer, written with the frames, whatever the config
- * says by now.
+ * The stored routes as one lane sees them: for a route id the renderers of those of its targets
+ * that go this lane's way. Definitions come from the buffer, written with the frames, whatever the
+ * config says by now.
  */
 import type { LaneName, RouteDefinition } from '../buffer/protocol.ts';
 import { messageOf } from '../errors.ts';

@@ -1,11 +1,11 @@
 /**
- * The states of a lane's loop and the ways between them.
+ * The states of a lane's loop and the ways between them, asserted at each change. While backing off
+ * something is being tried again, and what can goes on; a halted lane needs hands.
  *
- *   connecting ──▶ forwarding ◀──▶ backing-off     something is being tried again; what can, goes on
- *        ▲             │                │
- *        └─────────────┴────────────────┴──▶ halted     hands are needed; `resume` leads back
- *   any of them ──▶ paused (an operator) ──▶ connecting
- *   any of them ──▶ stopped
+ *   connecting ──▶ forwarding ◀──▶ backing-off
+ *        ▲             │               │
+ *        ├── resume ── halted ◀─────────┘
+ *        └── resume ── paused ◀── any    any ──▶ stopped
  */
 import type { LaneName } from '../buffer/protocol.ts';
 

@@ -1,6 +1,6 @@
 /**
- * Where a lane reads from: the buffer's log and the frames' codec, joined by egress-thread.ts. Tests
- * give one of their own. And the lived time, which expiry and drain run on.
+ * Where a lane reads from: the buffer's log and the frames' codec, joined by egress-thread.ts.
+ * Tests give one of their own. And the lived time, which expiry and drain run on.
  */
 import type { RouteDefinition } from '../buffer/protocol.ts';
 import type { Frame, FrameProperties } from './record.ts';
@@ -32,8 +32,8 @@ export interface SegmentSource {
 
 /**
  * Lived time as egress can know it: what the buffer had written down, the time since, and never
- * less than what a segment says it was made at. Late by a few seconds after a crash, never early, so
- * that nothing expires before its time.
+ * less than what a segment says it was made at. Late by a few seconds after a crash, never early,
+ * so that nothing expires before its time.
  */
 export class LivedTime {
   readonly #monotonicMs: () => number;

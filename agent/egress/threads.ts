@@ -11,7 +11,7 @@ import type { Config } from '../config/types.ts';
 import { messageOf, TidegateError } from '../errors.ts';
 import type { EventName, Fields, Report } from '../events.ts';
 
-/** A thread that does not stop within this is ended: its cursor is safe, a crash is a normal stop. */
+/** A thread that does not stop within this is ended: its cursor is safe, a crash a normal stop. */
 const stopThreadMs = 2_000;
 
 /** What a lane's loop is doing, as `/readyz` and `/metrics` show it. */

@@ -25,7 +25,7 @@ export class PathCore {
     this.core.bucketsClear(seed.readInt32LE(0), seed.readInt32LE(seedBytes / 2));
   }
 
-  /** @throws TidegateError coreFault when a route does not fit the core: the config check let it by */
+  /** @throws TidegateError coreFault: a route does not fit the core, the check let it by */
   installRoutes(routes: readonly Route[], routeIds: readonly number[]): void {
     this.core.routesClear();
     for (const [index, route] of routes.entries()) {

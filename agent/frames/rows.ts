@@ -1,4 +1,7 @@
-/** The core's numbers as names: what the path and the seats speak of. */
+/**
+ * The core's numbers as names: what the path and the seats speak of.
+ * Other rooms import the types alone; only the path turns numbers into names.
+ */
 import { stops, verdicts } from './core.ts';
 
 export type StopName = keyof typeof stops;

@@ -3,7 +3,7 @@
  *
  * `now` is the wall clock in ms since 1970 and may jump (a gateway without a clock starts in 1970);
  * `lived` is the sum of the time this buffer has been open, monotonic through restarts; ages and
- * expiry run on it alone. A wall clock before this source was written cannot have been synchronised.
+ * expiry run on it alone. A wall clock from before this was written cannot have been synchronised.
  */
 import { performance } from 'node:perf_hooks';
 

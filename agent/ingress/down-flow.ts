@@ -1,7 +1,7 @@
 /**
- * The way down: what the broker says to the device passes untouched and in order, less what is ours:
- * the PUBACK of a copy (the device's own leaves after the commit) and the PINGRESP of a PINGREQ that
- * we sent in the device's place. Large packets are streamed, never collected.
+ * The way down: what the broker says to the device passes untouched and in order, less what is
+ * ours: the PUBACK of a copy (the device's own leaves after the commit) and the PINGRESP of a
+ * PINGREQ that we sent in the device's place. Large packets are streamed, never collected.
  */
 import type { Duplex } from 'node:stream';
 import type { CapturedFrame, ConnectSeen, Path, Phase, Served, Source } from './source.ts';

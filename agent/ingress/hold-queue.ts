@@ -2,8 +2,8 @@
  * Devices that a limit holds wait here.
  *
  * A bucket of one device is nobody else's business: its source is woken when the core said that the
- * tokens will be there. A shared bucket (per route, topicName, gateway) has a queue and serves it in
- * turn, one frame a source and turn, so that no waiting connection starves behind a greedy one
+ * tokens will be there. A shared bucket (per route, topicName, gateway) has a queue and serves it
+ * in turn, one frame a source and turn, so that no waiting connection starves behind a greedy one
  * (promise 6).
  */
 import type { Source } from './source.ts';

@@ -2,9 +2,9 @@
  * The bytes of one connection that are not done with: a partial packet, or what waits its turn.
  *
  * The usual chunk passes through without a copy. What is left of it is copied into a store of its
- * own (so that the socket's large read buffer is released), which doubles as bytes come: one byte at
- * a time costs amortised O(1), and an announced length costs nothing until its bytes are here. Until
- * the whole packet has come there is nothing to look at, so the core is not asked (`ready`).
+ * own (so that the socket's large read buffer is released), which doubles as bytes come: one byte
+ * at a time costs amortised O(1), and an announced length costs nothing until its bytes are here.
+ * Until the whole packet has come there is nothing to look at, so the core is not asked (`ready`).
  */
 
 const nothing = Buffer.alloc(0);

@@ -1,10 +1,10 @@
 /**
  * Keep Alive on the device's behalf [MQTT-3.1.2-22] [MQTT 5.0 section 3.1.2.10].
  *
- * Captured frames never reach the broker, which would time the device out: when the broker has heard
- * nothing for most of a Keep Alive and the device itself sent something within 1.5 × of it, a
- * PINGREQ is due in the device's place, and its PINGRESP is ours. A device that is silent past 1.5 ×
- * has expired. Time in which we do not read does not count against the device.
+ * Captured frames never reach the broker, which would time the device out: when the broker has
+ * heard nothing for most of a Keep Alive and the device itself sent something within 1.5 × of it, a
+ * PINGREQ is due in the device's place, and its PINGRESP is ours. A device that is silent past 1.5
+ * × has expired. Time in which we do not read does not count against the device.
  */
 
 const graceFactor = 1.5;

@@ -9,8 +9,8 @@
  * States: `connecting` (waits for a whole CONNECT) → `connected` is known only from the broker's
  * CONNACK: `accepting` passes nothing behind CONNECT, so a pipelined PUBLISH is captured only once
  * the broker accepted the device → `open` → `closing` (one side ended; what was captured is still
- * committed and acknowledged) → `ending` (both sides are told) → `closed`. It refuses whatever the core calls malformed by closing
- * both sides, without DISCONNECT, so that the Will fires.
+ * committed and acknowledged) → `ending` (both sides are told) → `closed`. It refuses whatever the
+ * core calls malformed by closing both sides, without DISCONNECT, so that the Will fires.
  */
 import type { Duplex } from 'node:stream';
 import {

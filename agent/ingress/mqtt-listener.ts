@@ -63,7 +63,7 @@ export class MqttListener {
     report('listenerBound', { protocol: 'mqtt', host, port: bound });
   }
 
-  /** Takes no more connections and no more bytes; devices are closed once they were acknowledged. */
+  /** Takes no more connections and no bytes; devices are closed once acknowledged. */
   stop(): void {
     clearInterval(this.#ticker);
     this.#server.close();

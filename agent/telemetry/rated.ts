@@ -1,8 +1,8 @@
 /**
  * Rates log lines, so that a flood of refusals is not a flood of logs: of one kind (an event and
  * the few fields that tell its cases apart) one line leaves every `logLineEveryMs`. What comes in
- * between is counted; when the time is over the latest of it leaves as a line with `suppressed`, the number
- * of lines that did not. So nothing is suppressed without being said, errors included.
+ * between is counted; when the time is over the latest of it leaves as a line with `suppressed`,
+ * the number of lines that did not. So nothing is suppressed without being said, errors included.
  *
  *   idle ──event──▶ line, open ──event──▶ open (counted, latest kept) ──time──▶ line | idle
  */

@@ -1,7 +1,7 @@
 /**
  * The sink of everything the agent reports. An event becomes its log line (rated) and its counter
- * in one call, so that the two cannot differ; figures of the path are added to directly. `/metrics` is
- * written from here, with the buffer's snapshot and the process's own figures.
+ * in one call, so that the two cannot differ; figures of the path are added to directly. `/metrics`
+ * is written from here, with the buffer's snapshot and the process's own figures.
  *
  * Only the main thread has one; other threads post their events to it.
  */

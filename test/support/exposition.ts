@@ -10,7 +10,7 @@ export interface Family {
   samples: { name: string; labels: Record<string, string>; value: number }[];
 }
 
-/** Reads by the grammar, character by character where labels are concerned; throws on anything else. */
+/** Reads by the grammar, labels character by character; throws on anything else. */
 export function parseExposition(text: string): Map<string, Family> {
   assert.ok(text.endsWith('\n'), 'the last line must end');
   const families = new Map<string, Family>();

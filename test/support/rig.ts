@@ -1,7 +1,7 @@
 /**
- * The path in one process, with everything real but the disk: listener, filter, core, hold queue and
- * embedded broker on a free port, in front of a disk whose COMMIT the test lets happen. What must
- * not be seen before a commit can so be looked for while the commit is held.
+ * The path in one process, with everything real but the disk: listener, filter, core, hold queue
+ * and embedded broker on a free port, in front of a disk whose COMMIT the test lets happen. What
+ * must not be seen before a commit can so be looked for while the commit is held.
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';

@@ -216,6 +216,39 @@ export const publishVectors: readonly Vector[] = [
     ],
   },
   {
+    name: '5, two Topic Aliases do not stand for one another',
+    version: 5,
+    bytes: `
+      30                  PUBLISH
+      0d                  Remaining Length 13
+      0007                Topic Name: 7 bytes
+      706c616e742f61      plant/a
+      03                  Property Length 3
+      230001              Topic Alias 1
+      30                  PUBLISH
+      09                  Remaining Length 9
+      0003                Topic Name: 3 bytes
+      782f79              x/y
+      03                  Property Length 3
+      230002              Topic Alias 2
+      30                  PUBLISH
+      06                  Remaining Length 6
+      0000                Topic Name: empty
+      03                  Property Length 3
+      230001              Topic Alias 1
+      30                  PUBLISH
+      06                  Remaining Length 6
+      0000                Topic Name: empty
+      03                  Property Length 3
+      230002              Topic Alias 2`,
+    rows: [
+      { topicAlias: 1, topicName: hexOf('plant/a') },
+      { topicAlias: 2, topicName: hexOf('x/y') },
+      { topicAlias: 1, topicName: hexOf('plant/a'), route: 0, aliased: true },
+      { topicAlias: 2, topicName: hexOf('x/y'), route: -1, aliased: true },
+    ],
+  },
+  {
     name: '5, Topic Alias 65535 is not kept inside and still works',
     version: 5,
     bytes: `

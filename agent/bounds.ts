@@ -73,6 +73,8 @@ export const topicNameBytes = 65_535;
 
 /** Worker threads: resourceLimits, MiB. */
 export const threadYoungGenerationMib = 2;
+/** Rendering makes short-lived objects by the thousand: with 2 MiB it collects all the time. */
+export const egressThreadYoungGenerationMib = 8;
 export const bufferThreadOldGenerationMib = 64;
 export const egressThreadOldGenerationMib = 160;
 

@@ -221,7 +221,7 @@ test('a held frame passes once its wait is over, and not a millisecond before', 
   const core = coreWith([{ ...perDevice, messages: 3, burst: 1 }]);
   let livedMs = 12_345;
   for (let i = 0; i < 100; i++) {
-    while (offer(core, frame, livedMs).verdict === verdicts.admit);
+    if (i === 0) assert.equal(offer(core, frame, livedMs).verdict, verdicts.admit);
     const { waitMs } = offer(core, frame, livedMs);
     assert.ok(waitMs > 0 && waitMs < 334);
     assert.equal(offer(core, frame, livedMs + waitMs - 1).verdict, verdicts.hold);

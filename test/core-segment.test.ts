@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { loadCore, stops } from '../agent/frames/core.ts';
+import { ingestFlags, loadCore, stops, verdicts } from '../agent/frames/core.ts';
 import { decodeProperties } from '../agent/frames/properties.ts';
 import { type OpenSegment, SegmentReader } from '../agent/frames/segment-reader.ts';
 import { bytesOf, feed } from './vectors/vector.ts';
@@ -259,7 +259,10 @@ test('a full segment stops the scan before the packet that does not fit, and los
   const packet = Buffer.concat([Buffer.from('30a38d06000161', 'hex'), payload]);
   core.memory.set(packet, core.CHUNK_OFFSET);
   let frames = 0;
-  while (core.ingest(packet.length, 0, 4, 1, 0, 1 << 18, 0, 0, 100) === 1) frames++;
+  const tooMany = core.SEGMENT_BYTES / payload.length + 1;
+  while (frames < tooMany && core.ingest(packet.length, 0, 4, 1, 0, 1 << 18, 0, 0, 100) === 1) {
+    frames++;
+  }
   assert.equal(core.stop(), stops.segmentFull);
   assert.equal(core.consumed(), 0);
   assert.equal(core.segmentFrames(), frames);
@@ -270,6 +273,16 @@ test('a full segment stops the scan before the packet that does not fit, and los
   assert.equal(core.segmentBytes(), 64);
   assert.equal(core.counts[0], 0);
   assert.equal(core.ingest(packet.length, 0, 4, 1, 0, 1 << 18, 0, 0, 100), 1, 'room again');
+});
+
+test('QoS 2 is captured only where the host says it can answer it', () => {
+  const core = coreWithRoute();
+  const packet = Buffer.from('34050001610007', 'hex');
+  const passed = feed(core, [packet], { version: 4 }).rows[0];
+  assert.deepEqual([passed?.verdict, passed?.route, passed?.qos], [verdicts.pass, 0, 2]);
+  const captured = feed(core, [packet], { version: 4, flags: ingestFlags.captureQos2 });
+  assert.equal(captured.rows[0]?.verdict, verdicts.admit);
+  assert.equal(opened(captured.body).frame(0).qos, 2);
 });
 
 test('the budget stops the scan before the first frame beyond it', () => {

@@ -10,17 +10,11 @@
  * The devices, the upstream and the ledger live in this process, the agent in a child: the ledger
  * trusts nothing the agent says of itself. Exit 0 only when the ledger holds.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { exitCodes, TidegateError } from '../errors.ts';
-import { AgentChild, freePort } from './demo/child.ts';
-import { Devices, readPayload } from './demo/devices.ts';
-import { Ledger, type LedgerTotals } from './demo/ledger.ts';
-import { kafkaTopic, realUplink, standInUplink, type Uplink } from './demo/uplink.ts';
-import { count, openView, type View } from './demo/view.ts';
-import type { WireRecord } from './demo/wire.ts';
+import { report, summary } from './demo/report.ts';
+import { deviceCount, drainPerSecond, type Stage, setTheStage, strike } from './demo/stage.ts';
+import { count } from './demo/view.ts';
 
 export interface DemoOptions {
   /** `host:port` of a real Kafka; without it a stand-in in this process takes its place. */
@@ -31,10 +25,7 @@ export interface DemoOptions {
   readonly plain?: boolean;
 }
 
-const deviceCount = 50;
 const perDevicePerSecond = 40;
-/** Shapes the drain so that a person sees it; a real config may leave it out. */
-const drainPerSecond = 6_000;
 const secondsDefault = 25;
 const secondsLeast = 10;
 const secondsMost = 3_600;
@@ -48,7 +39,13 @@ const settleMs = 1_000;
 const share = { steady: 0.2, cut: 0.2, dead: 0.2, afterKill: 0.25 } as const;
 
 export async function runDemo(options: DemoOptions): Promise<number> {
-  const stage = await setTheStage(options);
+  const seconds = Number(options.seconds ?? secondsDefault);
+  if (!(seconds >= secondsLeast && seconds <= secondsMost)) {
+    throw new TidegateError('usage', `--seconds takes ${secondsLeast} to ${secondsMost}`);
+  }
+  const rich = process.stdout.isTTY && options.plain !== true;
+  const how = options.json === true ? 'silent' : rich ? 'terminal' : 'plain';
+  const stage = await setTheStage(options.kafka, seconds, how);
   const interrupted = () => {
     stage.view.close();
     void strike(stage, false).then(() => process.exit(exitCodes.tryLater));
@@ -67,7 +64,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     process.removeListener('SIGINT', interrupted);
     process.removeListener('SIGTERM', interrupted);
     stage.view.close();
-    await strike(stage, holds);
+    await strike(stage, !holds);
   }
   return holds ? exitCodes.ok : exitCodes.ourFault;
 }

@@ -5,7 +5,7 @@
  */
 import type { MessagePort } from 'node:worker_threads';
 import { Worker } from 'node:worker_threads';
-import { egressThreadOldGenerationMib, threadYoungGenerationMib } from '../bounds.ts';
+import { egressThreadOldGenerationMib, egressThreadYoungGenerationMib } from '../bounds.ts';
 import type { LaneName, LaneSpec } from '../buffer/protocol.ts';
 import type { Config } from '../config/types.ts';
 import { messageOf, TidegateError } from '../errors.ts';
@@ -72,7 +72,7 @@ export class EgressThreads {
       workerData: { bufferPath: config.buffer.path, bufferPort, lanes, upstreams, gateway },
       transferList: [bufferPort],
       resourceLimits: {
-        maxYoungGenerationSizeMb: threadYoungGenerationMib,
+        maxYoungGenerationSizeMb: egressThreadYoungGenerationMib,
         maxOldGenerationSizeMb: egressThreadOldGenerationMib,
       },
     });

@@ -78,6 +78,8 @@ function equalAt(key: Uint8Array, body: Buffer, at: number): boolean {
   return true;
 }
 
+const nothing = new Uint8Array(0);
+
 class Frame implements FrameView {
   readonly index: number;
   readonly number: number;
@@ -141,8 +143,10 @@ class Frame implements FrameView {
     return this.#strings.read(this.#body, this.#deviceAt + this.#u16(32), this.#u16(34));
   }
   get properties(): Uint8Array {
+    const bytes = this.#u32(36);
+    if (bytes === 0) return nothing;
     const at = this.#propertiesAt;
-    return this.#body.subarray(at, at + this.#u32(36));
+    return this.#body.subarray(at, at + bytes);
   }
   get payload(): Uint8Array {
     const at = this.#payloadAt;
@@ -150,18 +154,21 @@ class Frame implements FrameView {
   }
   get key(): Uint8Array | null {
     const bytes = this.#u16(44);
+    if (bytes === 0) return null;
     const at = this.#payloadEnd;
-    return bytes === 0 ? null : this.#body.subarray(at, at + bytes);
+    return this.#body.subarray(at, at + bytes);
   }
   get eventId(): string | null {
     const bytes = this.#u16(46);
+    if (bytes === 0) return null;
     const at = this.#payloadEnd + this.#u16(44);
-    return bytes === 0 ? null : this.#body.toString('utf8', at, at + bytes);
+    return this.#body.toString('utf8', at, at + bytes);
   }
   get trace(): string | null {
     const bytes = this.#u16(48);
+    if (bytes === 0) return null;
     const end = this.#traceEnd;
-    return bytes === 0 ? null : this.#body.toString('utf8', end - bytes, end);
+    return this.#body.toString('utf8', end - bytes, end);
   }
   get raw(): Uint8Array {
     return this.#body.subarray(this.#at, this.#at + this.#u32(0));

@@ -87,6 +87,10 @@ export class AgentUnderTest {
     );
     closeSync(log);
     this.#child = child;
+    // The agent must not outlive the test, whatever ends that.
+    const follow = () => child.kill('SIGKILL');
+    process.once('exit', follow);
+    child.once('exit', () => process.removeListener('exit', follow));
     this.#exit = new Promise((resolve) => {
       child.once('error', () => resolve(null));
       child.once('exit', (code) => resolve(code));

@@ -29,6 +29,9 @@ export interface View {
   close(): void;
 }
 
+/** Without wrapping, a narrow terminal cuts lines, and drawing over them stays right. */
+const hideCursorNoWrap = '\x1b[?25l\x1b[?7l';
+const showCursorWrap = '\x1b[?25h\x1b[?7h';
 const bars = '▁▂▃▄▅▆▇█';
 const sparklineWidth = 60;
 const plainEverySeconds = 1;
@@ -72,7 +75,7 @@ class TerminalView implements View {
 
   constructor(title: string) {
     this.#title = title;
-    process.stdout.write('\x1b[?25l');
+    process.stdout.write(hideCursorNoWrap);
   }
 
   phase(text: string): void {
@@ -88,11 +91,12 @@ class TerminalView implements View {
 
   end(lines: readonly string[]): void {
     this.#draw(true);
+    this.close();
     process.stdout.write(`\n${lines.join('\n')}\n`);
   }
 
   close(): void {
-    process.stdout.write('\x1b[?25h');
+    process.stdout.write(showCursorWrap);
   }
 
   #draw(done: boolean): void {

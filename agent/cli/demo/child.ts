@@ -43,9 +43,13 @@ export class AgentChild {
 
   start(): void {
     const log = openSync(this.logFile, 'a');
-    const child = spawn(process.execPath, [main, 'run', '--config', this.#config], {
-      stdio: ['ignore', log, log],
-    });
+    const child = spawn(
+      process.execPath,
+      [...process.execArgv, main, 'run', '--config', this.#config],
+      {
+        stdio: ['ignore', log, log],
+      },
+    );
     closeSync(log);
     this.#asked = false;
     this.#child = child;

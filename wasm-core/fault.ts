@@ -32,6 +32,8 @@ export const FAULT_PROTOCOL_NAME: i32 = 23;
 export const FAULT_PROTOCOL_VERSION: i32 = 24;
 export const FAULT_CONNECT_FLAGS: i32 = 25;
 export const FAULT_WILL_TOPIC: i32 = 26;
+export const FAULT_TOPIC_FILTER: i32 = 27; // in a SUBSCRIBE or UNSUBSCRIBE
+export const FAULT_SUBSCRIPTION_OPTIONS: i32 = 28;
 
 export const FAULT_TOPIC_FILTER_EMPTY: i32 = 50;
 export const FAULT_TOPIC_FILTER_WILDCARD: i32 = 51;

@@ -16,8 +16,8 @@ import {
 } from './layout';
 import { FAULT_ARGUMENT, FAULT_FIELD_LENGTH, FAULT_NONE } from './fault';
 import {
-  CONNACK, CONNECT, PUBLISH, measure, packetEnd, packetIdentifier, packetNeeded, payloadAt,
-  propertiesAt, propertiesLength, publishAlias, publishExpiry, readIdentifier, readPublish,
+  CONNACK, CONNECT, PUBLISH, SUBSCRIBE, UNSUBSCRIBE, measure, packetEnd, packetIdentifier,
+  packetNeeded, payloadAt, propertiesAt, propertiesLength, publishAlias, publishExpiry, readIdentifier, readPublish,
   topicNameAt, topicNameLength,
 } from './mqtt';
 import {
@@ -32,6 +32,7 @@ import {
   BURY_LIMIT, BURY_NONE, BURY_PAYLOAD_TOO_LARGE, FRAME_CLOCK_UNSYNCED, FRAME_FIXED_BYTES,
   FRAME_PROPERTIES, appendFrame, segmentFits,
 } from './segment';
+import { subscriptionFault } from './subscribe';
 
 const CAPTURE: i32 = 1;
 const FIRST: i32 = 2;
@@ -255,6 +256,10 @@ function takePacket(row: i32, at: i32, version: i32): i32 {
   if (type == CONNACK) return takeConnack(row, at, first, version);
   const identifier = readIdentifier(first);
   if (identifier < 0) return refuse(FAULT_FIELD_LENGTH);
+  if (type == SUBSCRIBE || type == UNSUBSCRIBE) {
+    const found = subscriptionFault(type, version);
+    if (found != FAULT_NONE) return refuse(found);
+  }
   beginRow(row, at, first, identifier);
   return END;
 }

@@ -116,7 +116,7 @@ function edgeSlot(trie: i32, parent: i32, hash: u32, at: i32, bytes: i32): i32 {
 }
 
 /** Level by level: '#' alone and last, '+' alone [MQTT-4.7.1-1, -2]. */
-function filterFault(at: i32, bytes: i32): i32 {
+export function filterFault(at: i32, bytes: i32): i32 {
   if (bytes < 0 || bytes > STRING_MAX) return FAULT_ARGUMENT;
   if (bytes == 0) return FAULT_TOPIC_FILTER_EMPTY; // [MQTT-4.7.3-1]
   if (textClass(at, bytes) == TEXT_MALFORMED) return FAULT_UTF8; // [MQTT-4.7.3-2]

@@ -18,6 +18,7 @@
  * The library's own encoder makes some forty objects a record; this writes each byte once.
  */
 
+import { spareBufferBytes } from '../bounds.ts';
 import {
   encodeHeaders,
   varintBytes,
@@ -26,6 +27,7 @@ import {
   zigzagVarintAt,
 } from './kafka-varint.ts';
 import type { EgressRecord } from './record.ts';
+import { SpareBuffers } from './spare-buffers.ts';
 import type { WindowSegment } from './window.ts';
 
 export const batchHeaderBytes = 61;
@@ -63,6 +65,10 @@ export function recordBytesAtMost(record: EgressRecord): number {
   return bytes;
 }
 
+/** This thread's. */
+const spare = new SpareBuffers(spareBufferBytes);
+const gone = Buffer.alloc(0);
+
 export class RecordBatch {
   readonly segments: WindowSegment[] = [];
   readonly frames: number[] = [];
@@ -74,7 +80,7 @@ export class RecordBatch {
   #wire: Uint8Array | null = null;
 
   constructor(sizeHint = firstBufferBytes) {
-    this.#buffer = Buffer.allocUnsafeSlow(Math.max(firstBufferBytes, sizeHint));
+    this.#buffer = spare.take(Math.max(firstBufferBytes, sizeHint));
   }
 
   get count(): number {
@@ -138,8 +144,9 @@ export class RecordBatch {
 
   #reserve(bytes: number): void {
     if (this.#end + bytes <= this.#buffer.length) return;
-    const grown = Buffer.allocUnsafeSlow(Math.max(this.#buffer.length * 2, this.#end + bytes));
-    grown.set(this.#buffer.subarray(0, this.#end));
+    const grown = spare.take(Math.max(this.#buffer.length * 2, this.#end + bytes));
+    this.#buffer.copy(grown, 0, 0, this.#end);
+    spare.give(this.#buffer);
     this.#buffer = grown;
   }
 
@@ -167,6 +174,14 @@ export class RecordBatch {
     wire.writeInt32BE(this.count, at);
     wire.writeUInt32BE(codec.crc32c(wire.subarray(attributesAt)), crcAt);
     this.#wire = wire;
+  }
+
+  /** It was answered for good: its buffer may serve another batch. */
+  release(): void {
+    const buffer = this.#buffer;
+    this.#buffer = gone;
+    this.#wire = null;
+    if (buffer !== gone) spare.give(buffer);
   }
 
   /** Two open batches with the same records in the same order; only of more than one record. */

@@ -298,6 +298,7 @@ export class KafkaUpstream implements Upstream {
       this.#sink.confirmed(batch.segments[i] as WindowSegment, batch.frames[i] as number);
     }
     this.#pending -= batch.count;
+    batch.release();
   }
 
   async #judge(queue: PartitionQueue, fault: KafkaFault): Promise<void> {

@@ -30,6 +30,8 @@ export const faults = {
   protocolVersion: 24,
   connectFlags: 25,
   willTopic: 26,
+  topicFilter: 27,
+  subscriptionOptions: 28,
   topicFilterEmpty: 50,
   topicFilterWildcard: 51,
   trieFull: 52,

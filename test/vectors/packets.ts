@@ -76,6 +76,32 @@ const faults: readonly Vector[] = [
   },
   { name: 'PUBACK of one byte', version: 4, bytes: '400100', fault: 'fieldLength' },
   { name: 'SUBSCRIBE of nothing', version: 4, bytes: '8200', fault: 'fieldLength' },
+  // Packet Identifier 7, then a Topic Filter and, in SUBSCRIBE, its options.
+  { name: 'SUBSCRIBE without a filter', version: 4, bytes: '82020007', fault: 'fieldLength' },
+  { name: 'SUBSCRIBE 0 a', version: 4, bytes: '8206000000016100', fault: 'packetIdentifier' },
+  { name: 'SUBSCRIBE a/+b', version: 4, bytes: '820900070004612f2b6200', fault: 'topicFilter' },
+  { name: 'SUBSCRIBE a#', version: 4, bytes: '820700070002612300', fault: 'topicFilter' },
+  { name: 'SUBSCRIBE empty', version: 4, bytes: '82050007000000', fault: 'topicFilter' },
+  { name: 'UNSUBSCRIBE a#', version: 4, bytes: 'a206000700026123', fault: 'topicFilter' },
+  { name: 'SUBSCRIBE 5 a#', version: 5, bytes: '82080007000002612300', fault: 'topicFilter' },
+  {
+    name: 'SUBSCRIBE with QoS 3 [MQTT-3.8.3-4]',
+    version: 4,
+    bytes: '8206000700016103',
+    fault: 'subscriptionOptions',
+  },
+  {
+    name: 'SUBSCRIBE 3.1.1 with options of version 5',
+    version: 4,
+    bytes: '8206000700016104',
+    fault: 'subscriptionOptions',
+  },
+  {
+    name: 'SUBSCRIBE 5 with Retain Handling 3',
+    version: 5,
+    bytes: '820700070000016130',
+    fault: 'subscriptionOptions',
+  },
   {
     name: 'PINGREQ before CONNECT [MQTT-3.1.0-1]',
     version: 0,

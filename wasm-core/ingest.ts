@@ -17,7 +17,8 @@ import {
 import { FAULT_ARGUMENT, FAULT_FIELD_LENGTH, FAULT_NONE } from './fault';
 import {
   CONNACK, CONNECT, PUBLISH, SUBSCRIBE, UNSUBSCRIBE, measure, packetEnd, packetIdentifier,
-  packetNeeded, payloadAt, propertiesAt, propertiesLength, publishAlias, publishExpiry, readIdentifier, readPublish,
+  packetNeeded, payloadAt, propertiesAt, propertiesLength, publishAlias, publishExpiry,
+  readIdentifier, readPublish,
   topicNameAt, topicNameLength,
 } from './mqtt';
 import {

@@ -3,7 +3,7 @@
  * one Topic Filter, in SUBSCRIBE with its options [MQTT-3.8, MQTT-3.10].
  *
  * The broker behind and the local trie see no filter that the grammar does not know: some brokers
- * take `a/+b` and `a#`, and each means something else by it. Properties are measured here, not read.
+ * take `a/+b` and `a#`, each with a meaning of its own. Properties are measured here, not read.
  */
 import { FAULT_FIELD_LENGTH, FAULT_NONE, FAULT_PACKET_IDENTIFIER, FAULT_SUBSCRIPTION_OPTIONS,
   FAULT_TOPIC_FILTER } from './fault';

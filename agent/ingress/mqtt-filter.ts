@@ -145,6 +145,8 @@ export class MqttFilter implements Source {
       const taken = this.#parts.path.take(this, this.#chunk, budget);
       this.aliasName = null;
       this.#chunk = nothing;
+      // Only whole packets are signs of life.
+      if (taken.consumed > 0) this.#keepAlive.deviceSent(Date.now());
       this.#inbox.consume(taken.consumed, taken.reason === 'partial' ? taken.needed : 0);
       const next = this.#after(taken);
       if (next === 'again') continue;
@@ -231,7 +233,6 @@ export class MqttFilter implements Source {
   }
 
   passed(packetType: number, start: number, end: number, packetId: number): void {
-    this.#keepAlive.deviceSent(Date.now());
     if (packetType === type.pubrel && !this.#brokersQos2.delete(packetId)) {
       this.#device.write(Buffer.from([pubcompHeader, 2, packetId >> 8, packetId & 0xff]));
       return;
@@ -244,7 +245,6 @@ export class MqttFilter implements Source {
   }
 
   captured(frame: CapturedFrame): void {
-    this.#keepAlive.deviceSent(Date.now());
     const { packetId, qos, copy, verdict } = frame;
     if (frame.alias > 0) this.#aliases.set(frame.alias, Uint8Array.from(frame.topicName()));
     if (copy && verdict !== 'drop') this.#copy(frame);

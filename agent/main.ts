@@ -1,13 +1,10 @@
-#!/usr/bin/env -S node --single-threaded-gc
+#!/usr/bin/env node
 /**
  * argv and signals in, exit code out. The version of Node is checked before anything native is
  * loaded: better-sqlite3 crashes an old Node with a segmentation fault instead of a sentence.
  *
  * The first SIGTERM or SIGINT asks a running command to stop, the second ends the process at once:
  * nothing that was acknowledged is lost by that.
- *
- * Start it with `--single-threaded-gc`: its heaps are small and its objects short-lived, and V8's
- * helper threads spend more CPU on meeting than they save. V8 reads that flag only at its start.
  */
 
 const nodeLeast = { major: 24, minor: 6 } as const;

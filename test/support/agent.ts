@@ -82,14 +82,7 @@ export class AgentUnderTest {
     const log = openSync(join(this.directory, 'agent.log'), 'a');
     const child = spawn(
       command,
-      [
-        ...before,
-        '--single-threaded-gc',
-        main,
-        'run',
-        '--config',
-        join(this.directory, 'tidegate.yaml'),
-      ],
+      [...before, main, 'run', '--config', join(this.directory, 'tidegate.yaml')],
       { stdio: ['ignore', log, log], cwd: this.directory },
     );
     closeSync(log);

@@ -1,10 +1,10 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --single-threaded-gc --no-allocation-site-pretenuring
 /**
  * argv and signals in, exit code out. The version of Node is checked before anything native is
  * loaded: better-sqlite3 crashes an old Node with a segmentation fault instead of a sentence.
  *
  * The first SIGTERM or SIGINT asks a running command to stop, the second ends the process at once:
- * nothing that was acknowledged is lost by that.
+ * nothing that was acknowledged is lost by that. The flags are explained in heap-flags.ts.
  */
 
 const nodeLeast = { major: 24, minor: 6 } as const;

@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { heapFlags } from '../../agent/heap-flags.ts';
 import { parseMetrics, type Samples } from './metrics.ts';
 import { freePorts } from './ports.ts';
 
@@ -82,7 +83,7 @@ export class AgentUnderTest {
     const log = openSync(join(this.directory, 'agent.log'), 'a');
     const child = spawn(
       command,
-      [...before, main, 'run', '--config', join(this.directory, 'tidegate.yaml')],
+      [...before, ...heapFlags, main, 'run', '--config', join(this.directory, 'tidegate.yaml')],
       { stdio: ['ignore', log, log], cwd: this.directory },
     );
     closeSync(log);

@@ -105,6 +105,8 @@ function openPath(
     onCommitted: (tell) => {
       buffer.onCommitted(({ sequence, commitSeconds, bytes }) => {
         telemetry.commit(commitSeconds, bytes);
+        const frames = core.core.overflows();
+        if (frames > 0) telemetry.report('limitOverflow', { frames });
         tell(sequence);
       });
     },

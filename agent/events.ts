@@ -30,7 +30,6 @@ export const catalogue = {
   frameHeld: { level: 'warn', text: 'device held by a limit' },
   limitOverflow: { level: 'warn', text: 'no free rate bucket: new keys share one' },
   brokerFailed: { level: 'error', text: 'broker behind the listener failed' },
-  bufferOpened: { level: 'info', text: 'buffer open' },
   bufferHolding: { level: 'warn', text: 'buffer holds: acknowledgements wait' },
   bufferReleased: { level: 'info', text: 'buffer takes events again' },
   bufferEvicted: { level: 'error', text: 'oldest segments evicted: data lost' },
@@ -42,10 +41,8 @@ export const catalogue = {
   bufferSyncRecovered: { level: 'warn', text: 'sync recovered: pages rewritten' },
   bufferSalvaged: { level: 'error', text: 'buffer file damaged: moved aside and salvaged' },
   commit: { level: 'debug', text: 'commit' },
-  laneState: { level: 'info', text: 'upstream state' },
   laneRetrying: { level: 'warn', text: 'upstream unavailable: events wait in the buffer' },
   laneHalted: { level: 'error', text: 'upstream needs hands' },
-  laneForgotten: { level: 'info', text: 'lane forgotten' },
   recordBuried: { level: 'error', text: 'record buried as a dead letter' },
   unexpected: { level: 'error', text: 'unexpected' },
 } as const satisfies Record<string, { level: Level; text: string }>;

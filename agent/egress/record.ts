@@ -8,35 +8,17 @@
  *
  * Refuses, as a dead letter: a Kafka topic that Kafka would not take.
  */
+
 import type { RouteDefinition, RouteTarget } from '../buffer/protocol.ts';
 import type { ErrorCode } from '../errors.ts';
+import type { FrameView } from '../frames/segment-reader.ts';
 import { Envelope, fixedHeaders, type Header } from './envelope.ts';
 import { positiveMurmur2 } from './murmur2.ts';
 import { capturesOf, compileTemplate, type Template } from './template.ts';
 import type { WindowSegment } from './window.ts';
 
-/** What this room reads of a frame; frames/segment-reader.ts gives it. */
-export interface Frame {
-  readonly number: number;
-  readonly routeId: number;
-  readonly protocol: number;
-  readonly buryReason: number;
-  readonly clockUnsynced: boolean;
-  readonly arrivalMs: number;
-  readonly livedMs: number;
-  readonly expirySeconds: number | null;
-  readonly partition: number | null;
-  readonly device: string;
-  readonly client: string;
-  readonly topicName: string;
-  readonly properties: Uint8Array;
-  readonly payload: Uint8Array;
-  readonly key: Uint8Array | null;
-  readonly eventId: string | null;
-  readonly trace: string | null;
-  /** The whole frame as the segment holds it. */
-  readonly raw: Uint8Array;
-}
+/** What this room reads of a frame. */
+export type Frame = Omit<FrameView, 'index' | 'qos' | 'retain' | 'dup'>;
 
 /** What this room reads of MQTT 5 properties; frames/properties.ts gives it. */
 export interface FrameProperties {

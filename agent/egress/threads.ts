@@ -10,22 +10,14 @@ import type { LaneName, LaneSpec } from '../buffer/protocol.ts';
 import type { Config } from '../config/types.ts';
 import { messageOf, TidegateError } from '../errors.ts';
 import type { EventName, Fields, Report } from '../events.ts';
+import type { LaneStateTold } from './lane-states.ts';
 
 /** A thread that does not stop within this is ended: its cursor is safe, a crash a normal stop. */
 const stopThreadMs = 2_000;
 
-/** What a lane's loop is doing, as `/readyz` and `/metrics` show it. */
-export interface LaneState {
-  readonly lane: LaneName;
-  readonly state: string;
-  readonly since: number;
-  readonly retries: number;
-  readonly lastError: string | null;
-}
-
 type FromEgress =
   | { readonly kind: 'event'; readonly name: EventName; readonly fields: Fields }
-  | ({ readonly kind: 'lane' } & LaneState)
+  | ({ readonly kind: 'lane' } & LaneStateTold)
   | { readonly kind: 'stopped' };
 
 export interface EgressParts {
@@ -33,13 +25,13 @@ export interface EgressParts {
   readonly lanes: readonly LaneSpec[];
   readonly connectBuffer: (lanes: readonly LaneName[]) => MessagePort;
   readonly report: Report;
-  readonly changed: (states: readonly LaneState[]) => void;
+  readonly changed: (states: readonly LaneStateTold[]) => void;
   readonly failed: (error: TidegateError) => void;
 }
 
 export class EgressThreads {
   readonly #parts: EgressParts;
-  readonly #states = new Map<LaneName, LaneState>();
+  readonly #states = new Map<LaneName, LaneStateTold>();
   readonly #threads = new Map<Worker, Promise<void>>();
   #stopping = false;
 

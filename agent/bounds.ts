@@ -35,6 +35,22 @@ export const partialPacketsBytes = 16 * MIB;
 export const commitsInFlight = 2;
 /** Frames of one connection that wait for an acknowledgement; beyond it reading stops. */
 export const unacknowledgedFrames = 65_535;
+/** Receive Maximum that a listener grants, unless the broker behind grants less. */
+export const listenerReceiveMaximum = 1_024;
+/** Receive Maximum that we grant the broker of a source. */
+export const sourceReceiveMaximumDefault = 8_192;
+/** PUBLISHes of an MQTT upstream without an answer. */
+export const mqttInFlightDefault = 256;
+/** Topic Aliases that a listener grants one device; the broker behind may grant fewer. */
+export const topicAliasMaximum = 64;
+/** What one held device may have sent us beyond the frame that is held; then reading stops. */
+export const readAheadBytes = 256 * KIB;
+/** All that is read ahead of held devices together; beyond it nobody is read ahead. */
+export const readAheadTotalBytes = 8 * MIB;
+/** How long a broker keeps the session of our source while we are away. */
+export const sessionAgeDefaultMs = 7 * 86_400_000;
+/** A broker behind a listener is waited for this long. */
+export const brokerConnectWithinMs = 5_000;
 /** Bytes queued towards one socket before we stop reading what would add to them. */
 export const socketBacklogBytes = 1 * MIB;
 export const connectionsMax = 10_000;
@@ -108,6 +124,9 @@ function assertBounds(): void {
     const [lowName, low] = chain[i - 1] as [string, number];
     const [highName, high] = chain[i] as [string, number];
     if (low >= high) throw new RangeError(`bounds: ${lowName} (${low}) < ${highName} (${high})`);
+  }
+  if (readAheadTotalBytes >= partialPacketsBytes) {
+    throw new RangeError('bounds: what is read ahead leaves room for partial packets');
   }
   if (egressWindowBytes < segmentRegionBytes) {
     throw new RangeError('bounds: egressWindowBytes holds at least one segment');

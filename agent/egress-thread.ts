@@ -73,6 +73,7 @@ async function upstreamMaker(start: EgressStart, lane: LaneSpec): Promise<MakeUp
   const config = start.upstreams[lane.upstream];
   if (config === undefined) throw new TidegateError('internal', `no upstream ${lane.upstream}`);
   if (config.kind === 'kafka') return await kafkaMaker(config, lane, start.gateway);
+  if (config.kind === 'mqtt') throw new TidegateError('internal', 'mqtt upstreams are not built');
   const { FileUpstream } = await import('./egress/file.ts');
   const once = lane.delivery === 'at-most-once';
   // Two lanes do not write into one file.

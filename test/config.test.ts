@@ -190,7 +190,7 @@ test('lag holds for Kafka and for an only upstream, and skips for the others', (
   assert.equal(valid(good).upstreams.out?.lag.over, 'hold');
   const config = valid(`
 routes: [{ name: a, from: a, to: [{ upstream: k }, { upstream: f }] }]
-upstreams: { k: { kafka: { brokers: [a:1] } }, f: { file: { directory: x } } }
+upstreams: { k: { kafka: { brokers: [127.0.0.1:1] } }, f: { file: { directory: x } } }
 `);
   assert.deepEqual(config.upstreams.k?.lag, { bytes: GIB, ageMs: Infinity, over: 'hold' });
   assert.deepEqual(config.upstreams.f?.lag, {
@@ -210,7 +210,7 @@ routes:
       - { upstream: k, topic: 'x.{1}', headers: { h: '{1}' } }
       - { upstream: f, delivery: at-most-once }
   - { name: b, from: b, to: { upstream: k } }
-upstreams: { f: { file: { directory: x }, from: oldest }, k: { kafka: { brokers: [a:1] } } }
+upstreams: { f: { file: { directory: x }, from: oldest }, k: { kafka: { brokers: [127.0.0.1:1] } } }
 `);
   assert.deepEqual(
     lanesOf(config).map(({ lane, from, lag }) => [lane, from, lag.over]),

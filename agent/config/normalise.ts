@@ -3,8 +3,20 @@
  * target as a list of one, and the two kinds of upstream told apart.
  */
 import { gatewayDefault } from './gateway.ts';
+import { clientOf, clientTlsOf, listenersOf, sourceOf } from './normalise-mqtt.ts';
 import type { Written } from './schema.ts';
-import type { Config, Drain, Lag, Limit, Route, Target, UpstreamConfig } from './types.ts';
+import type {
+  Config,
+  Drain,
+  KafkaSasl,
+  KafkaUpstreamConfig,
+  Lag,
+  Limit,
+  MqttUpstreamConfig,
+  Route,
+  Target,
+  UpstreamConfig,
+} from './types.ts';
 
 type WrittenRoute = Written['routes'][number];
 type WrittenLimit = WrittenRoute['limits'][number];
@@ -15,15 +27,19 @@ const skipShareOfBuffer = 0.5;
 
 export function normalise(written: Written): Config {
   const names = Object.keys(written.upstreams);
+  const gateway = written.gateway ?? gatewayDefault();
   const upstreams = Object.fromEntries(
     Object.entries(written.upstreams).map(([name, upstream]) => [
       name,
-      upstreamOf(upstream, names.length === 1, written.buffer),
+      upstreamOf(upstream, names.length === 1, written.buffer, `tidegate-${gateway}-${name}`),
     ]),
   );
   return {
-    gateway: written.gateway ?? gatewayDefault(),
-    mqtt: { listeners: written.mqtt.listeners },
+    gateway,
+    mqtt: {
+      listeners: listenersOf(written.mqtt),
+      sources: written.mqtt.sources.map((source, index) => sourceOf(source, index, gateway)),
+    },
     routes: written.routes.map(routeOf),
     upstreams,
     buffer: {
@@ -68,8 +84,9 @@ function upstreamOf(
   upstream: WrittenUpstream,
   isOnly: boolean,
   buffer: Written['buffer'],
+  clientId: string,
 ): UpstreamConfig {
-  const { kafka, file, from } = upstream;
+  const { kafka, file, mqtt, from } = upstream;
   const over = upstream.lag.over ?? (kafka || isOnly ? 'hold' : 'skip');
   const lag: Lag = {
     bytes: upstream.lag.bytes ?? (over === 'hold' ? buffer.bytes : skipBytes(buffer.bytes)),
@@ -80,14 +97,33 @@ function upstreamOf(
     messagesPerSecond: upstream.drain.messages ?? null,
     bytesPerSecond: upstream.drain.bytes ?? null,
   };
-  if (kafka) {
-    const { brokers, compression, acks, createTopics, maxTopics, linger } = kafka;
-    const settings = { brokers, compression, acks, createTopics, maxTopics, lingerMs: linger };
-    return { kind: 'kafka', ...settings, lag, drain, from };
-  }
+  if (kafka) return { kind: 'kafka', ...kafkaOf(kafka), lag, drain, from };
+  if (mqtt) return { kind: 'mqtt', ...mqttOf(mqtt, clientId), lag, drain, from };
   if (!file) throw new TypeError('relations.ts lets no upstream pass that is neither');
   const { directory, rotateBytes, rotateEvery } = file;
   return { kind: 'file', directory, rotateBytes, rotateEveryMs: rotateEvery, lag, drain, from };
+}
+
+type Own<T> = Omit<T, 'kind' | 'lag' | 'drain' | 'from'>;
+
+function kafkaOf(kafka: NonNullable<WrittenUpstream['kafka']>): Own<KafkaUpstreamConfig> {
+  const { brokers, compression, acks, createTopics, maxTopics, linger, tls, sasl } = kafka;
+  const settings = { brokers, compression, acks, createTopics, maxTopics, lingerMs: linger };
+  return { ...settings, tls: tls ? clientTlsOf(tls) : null, sasl: sasl ? saslOf(sasl) : null };
+}
+
+function saslOf(sasl: NonNullable<NonNullable<WrittenUpstream['kafka']>['sasl']>): KafkaSasl {
+  const { mechanism, username = '', password = '', token = null, tokenFile = null } = sasl;
+  if (mechanism === 'oauthbearer') return { mechanism, token, tokenFile };
+  return { mechanism, username, password };
+}
+
+function mqttOf(
+  mqtt: NonNullable<WrittenUpstream['mqtt']>,
+  clientId: string,
+): Own<MqttUpstreamConfig> {
+  const { qos, retain, inFlight } = mqtt;
+  return { ...clientOf(mqtt, clientId), qos: qos as 0 | 1 | 2, retain, inFlight };
 }
 
 function skipBytes(bufferBytes: number): number {

@@ -14,6 +14,8 @@ import {
   targetsOf,
   textOf,
 } from './draft.ts';
+import { relateClients } from './relations-clients.ts';
+import { relateMqtt } from './relations-mqtt.ts';
 import { relateRoutes } from './relations-routes.ts';
 import type { Address, KeyPath } from './types.ts';
 import { isLoopback, showAddress, showSize } from './units.ts';
@@ -27,6 +29,8 @@ const takenNames = new Set(['constructor', 'prototype', '__proto__']);
 export function relate(written: DraftMap, draft: DraftMap, complain: Complain): void {
   relateListeners(draft, complain);
   relateUpstreams(mapOf(written.upstreams), draft, complain);
+  relateMqtt(draft, complain);
+  relateClients(draft, complain);
   relateRoutes(draft, Object.keys(mapOf(written.upstreams)), complain);
   relateLimits(draft, complain);
 }
@@ -47,11 +51,11 @@ function relateListeners(draft: DraftMap, complain: Complain): void {
   const bind = (map: DraftMap, path: KeyPath, what: string): void => {
     const address = addressOf(map.bind);
     if (!address) return;
-    if (map.insecure !== true && !isLoopback(address.host)) {
+    if (map.insecure !== true && map.tls === undefined && !isLoopback(address.host)) {
       complain(
         [...path, 'bind'],
-        `${showAddress(address)} is open to other machines in plain text, without authentication`,
-        `Bind ${what} to 127.0.0.1, or say insecure: true beside bind on a trusted network.`,
+        `${showAddress(address)} is open to other machines in plain text`,
+        `Bind ${what} to 127.0.0.1, add tls, or say insecure: true on a trusted network.`,
       );
     }
     const other = taken.find((earlier) => collides(earlier.address, address));
@@ -65,8 +69,9 @@ function relateListeners(draft: DraftMap, complain: Complain): void {
     bind(mapOf(listener), ['mqtt', 'listeners', index], 'the listener');
   }
   bind(mapOf(draft.http), ['http'], 'http');
-  if (Array.isArray(mapOf(draft.mqtt).listeners) && listeners.length === 0) {
-    const message = 'no listener: no device can connect';
+  const sources = listOf(mapOf(draft.mqtt).sources);
+  if (Array.isArray(mapOf(draft.mqtt).listeners) && listeners.length + sources.length === 0) {
+    const message = 'no listener and no source: no device can be heard';
     complain(['mqtt', 'listeners'], message, 'Add one with bind: 127.0.0.1:1883.', warning);
   }
 }
@@ -110,11 +115,14 @@ function relateUpstreams(written: DraftMap, draft: DraftMap, complain: Complain)
 }
 
 function relateKind(upstream: DraftMap, path: KeyPath, complain: Complain): void {
-  const kinds = ['kafka', 'file'].filter((kind) => Object.hasOwn(upstream, kind));
-  const later = ['nats', 'amqp', 'http', 'mqtt'].some((kind) => Object.hasOwn(upstream, kind));
+  const kinds = ['kafka', 'mqtt', 'file'].filter((kind) => Object.hasOwn(upstream, kind));
+  const later = ['nats', 'amqp', 'http'].some((kind) => Object.hasOwn(upstream, kind));
   if (kinds.length === 1 || (later && kinds.length === 0)) return;
-  const remedy = 'Give it one of kafka: { brokers: [host:9092] } and file: { directory: ./out }.';
-  const message = kinds.length === 0 ? 'is neither kafka nor file' : 'is both kafka and file';
+  const remedy =
+    'Give it one of kafka: { brokers: [host:9092] }, mqtt: { url: mqtt://host:1883 } and' +
+    ' file: { directory: ./out }.';
+  const several = `is ${kinds.join(' and ')} at once`;
+  const message = kinds.length === 0 ? 'is none of kafka, mqtt and file' : several;
   complain(path, message, remedy, { part: 'key' });
 }
 

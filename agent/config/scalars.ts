@@ -9,6 +9,7 @@
 import * as v from 'valibot';
 import { nearest } from './nearest.ts';
 import { filterFault } from './topic-filter.ts';
+import type { MqttUrl } from './types.ts';
 import type { Read } from './units.ts';
 import {
   addressPattern,
@@ -24,6 +25,7 @@ import {
   showSize,
   sizePattern,
 } from './units.ts';
+import { mqttUrlPattern, readBrokerUrl, readMqttUrl } from './url.ts';
 
 export interface Facts {
   readonly prose: string;
@@ -128,6 +130,22 @@ function moreThanNone(value: number): string | null {
 
 export function address(given: Facts) {
   return v.pipe(v.unknown(), facts(given, null, addressPattern), read(readAddress));
+}
+
+/** mqtt:// mqtts:// ws:// wss:// */
+export function mqttUrl(given: Facts) {
+  return v.pipe(v.unknown(), facts(given, null, mqttUrlPattern), read(readMqttUrl));
+}
+
+/** `embedded`, or the URL of a broker. */
+export function brokerUrl(given: Facts) {
+  return v.pipe(
+    v.unknown(),
+    facts(given, null, `^embedded$|${mqttUrlPattern}`),
+    read<'embedded' | MqttUrl>((value) =>
+      value === 'embedded' ? { value } : readBrokerUrl(value),
+    ),
+  );
 }
 
 export function topicFilter(given: Facts) {

@@ -3,6 +3,7 @@
  * to a running agent (hot) or takes a restart (cold). Checking, the JSON Schema for editors and the
  * table of known keys are read from here; nothing else repeats a key's default.
  *
+ * The MQTT seats, the upstreams and what connections share have files of their own (schema-*.ts).
  * Relations between keys are in relations.ts, what a default depends on another key for is in
  * normalise.ts (lag, topics, bursts), and keys of versions to come are in later.ts.
  */
@@ -11,12 +12,9 @@ import {
   bufferDefaultBytes,
   bufferReserveBytes,
   GIB,
-  KIB,
-  kafkaTopicsMax,
   limitsMax,
   MIB,
   maxPacketSizeCeilingBytes,
-  maxPacketSizeDefaultBytes,
   routesMax,
   segmentRegionBytes,
   stopWithinDefaultMs,
@@ -38,6 +36,9 @@ import {
   text,
   topicFilter,
 } from './scalars.ts';
+import { object } from './schema-connections.ts';
+import { listener, source } from './schema-mqtt.ts';
+import { upstream } from './schema-upstreams.ts';
 import { showDuration, showSize } from './units.ts';
 
 const hot = 'hot';
@@ -47,14 +48,8 @@ const cold = 'cold';
 export const bufferLeastBytes = bufferReserveBytes + 8 * segmentRegionBytes + MIB;
 const commitEveryMaxMs = 50;
 const burstMax = 1_000_000;
-const packetLeastBytes = 128;
 const stopWithinMaxMs = 300_000;
-const lingerMaxMs = 1_000;
-const rotateLeastBytes = 64 * KIB;
-const rotateDefaultBytes = 64 * MIB;
-const rotateDefaultMs = 86_400_000;
-const bufferDefaultAgeMs = 7 * rotateDefaultMs;
-const maxTopicsCeiling = 100_000;
+const bufferDefaultAgeMs = 7 * 86_400_000;
 
 const nameShape = {
   pattern: /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/,
@@ -68,42 +63,6 @@ const routeName = {
   wrong: 'is not a name of 1 to 128 printable characters',
   remedy: 'Write a name, as in telemetry.',
 };
-
-function object<T extends v.ObjectEntries>(prose: string, entries: T) {
-  return v.pipe(v.strictObject(entries), noted({ description: prose }));
-}
-
-const listener = object('A TCP socket that takes MQTT 3.1.1 and 5.', {
-  bind: address({ prose: 'Where to listen, host:port. Port 0 takes a free one.', change: cold }),
-  broker: v.optional(
-    choice(
-      ['embedded'],
-      {
-        prose: 'The broker behind this listener: it gets every packet that no route captures.',
-        change: cold,
-      },
-      /^mqtts?:/,
-    ),
-    'embedded',
-  ),
-  maxPacketSize: v.optional(
-    size(
-      {
-        prose: 'The largest MQTT Control Packet taken; a larger one ends its connection.',
-        change: cold,
-      },
-      { min: packetLeastBytes, max: maxPacketSizeCeilingBytes },
-    ),
-    showSize(maxPacketSizeDefaultBytes),
-  ),
-  insecure: v.optional(
-    flag({
-      prose: 'Accept plain text without authentication on an address that other machines reach.',
-      change: cold,
-    }),
-    false,
-  ),
-});
 
 const limit = object('A token bucket. Name messages, bytes or both.', {
   per: choice(['device', 'route', 'topicName', 'gateway'], {
@@ -204,92 +163,6 @@ const route = object('Events whose Topic Name matches; the first matching route 
   ),
 });
 
-const lag = object('How far an upstream may fall behind, and what happens then.', {
-  bytes: v.optional(
-    size(
-      { prose: 'Default: buffer.bytes under hold, half of it under skip.', change: hot },
-      { min: MIB },
-    ),
-  ),
-  age: v.optional(
-    duration(
-      { prose: 'Default: none under hold, buffer.age under skip.', change: hot },
-      { min: 1 },
-    ),
-  ),
-  over: v.optional(
-    choice(['hold', 'skip'], {
-      prose: 'hold (default for Kafka and an only upstream): devices wait; skip: events are lost.',
-      change: hot,
-    }),
-  ),
-});
-
-const drain = object('The fastest an upstream is written to, also after an outage.', {
-  messages: v.optional(rate({ prose: 'Messages, as in 5000/s.', change: hot })),
-  bytes: v.optional(byteRate({ prose: 'Bytes, as in 4MiB/s.', change: hot })),
-});
-
-const kafka = object('A Kafka cluster.', {
-  brokers: v.pipe(
-    v.array(address({ prose: 'host:port of a broker.', change: cold })),
-    v.minLength(1, complaint('is an empty list', 'Name at least one broker, host:port.')),
-    noted({ description: 'Brokers to start from.' }),
-  ),
-  compression: v.optional(
-    choice(['none', 'gzip', 'snappy', 'lz4', 'zstd'], {
-      prose: 'Compression of record batches.',
-      change: cold,
-    }),
-    'zstd',
-  ),
-  acks: v.optional(
-    choice(['all'], { prose: 'A record is confirmed by all in-sync replicas.', change: cold }),
-    'all',
-  ),
-  createTopics: v.optional(
-    flag({ prose: 'Create Kafka topics that do not exist.', change: cold }),
-    false,
-  ),
-  maxTopics: v.optional(
-    count(
-      { prose: 'Kafka topics this agent writes to; events for more are buried.', change: cold },
-      { min: 1, max: maxTopicsCeiling },
-    ),
-    kafkaTopicsMax,
-  ),
-  linger: v.optional(
-    duration({ prose: 'How long a batch waits to fill.', change: cold }, { max: lingerMaxMs }),
-    '5ms',
-  ),
-});
-
-const file = object('JSON lines in a folder, fsynced before they count as confirmed.', {
-  directory: text({ prose: 'The folder; it is made.', change: cold }, path),
-  rotateBytes: v.optional(
-    size({ prose: 'A new file begins after this size.', change: cold }, { min: rotateLeastBytes }),
-    showSize(rotateDefaultBytes),
-  ),
-  rotateEvery: v.optional(
-    duration({ prose: 'A new file begins after this time.', change: cold }, { min: 1_000 }),
-    showDuration(rotateDefaultMs),
-  ),
-});
-
-const upstream = object('One place that events are forwarded to: kafka or file.', {
-  kafka: v.optional(kafka),
-  file: v.optional(file),
-  lag: v.optional(lag, {}),
-  drain: v.optional(drain, {}),
-  from: v.optional(
-    choice(['latest', 'oldest'], {
-      prose: 'Where an upstream that is new to the buffer begins: with new events, or all kept.',
-      change: cold,
-    }),
-    'latest',
-  ),
-});
-
 const buffer = object('The SQLite file that events wait in.', {
   path: v.optional(text({ prose: 'The file.', change: cold }, path), './tidegate.db'),
   bytes: v.optional(
@@ -350,7 +223,10 @@ export const configSchema = object('The config of a tidegate agent.', {
     object('Devices that speak MQTT.', {
       listeners: v.optional(
         v.pipe(v.array(listener), noted({ description: 'Sockets for devices.' })),
-        [{ bind: '127.0.0.1:1883' }],
+      ),
+      sources: v.optional(
+        v.pipe(v.array(source), noted({ description: 'Brokers that we subscribe at.' })),
+        [],
       ),
     }),
     {},

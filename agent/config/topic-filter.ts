@@ -74,3 +74,24 @@ export function covers(outer: string, inner: string): boolean {
     if (out[i] !== '+' && out[i] !== inn[i]) return false;
   }
 }
+
+/** Whether some Topic Name is matched by both. */
+export function overlaps(one: string, other: string): boolean {
+  const a = one.split('/');
+  const b = other.split('/');
+  const hidden = (name: string, first: string | undefined): boolean =>
+    name.startsWith('$') && (first === '+' || first === '#'); // [MQTT-4.7.2-1]
+  if (hidden(one, b[0]) || hidden(other, a[0])) return false;
+  for (let i = 0; ; i++) {
+    if (a[i] === '#' || b[i] === '#') return true;
+    if (i === a.length || i === b.length) return a.length === b.length;
+    if (a[i] !== '+' && b[i] !== '+' && a[i] !== b[i]) return false;
+  }
+}
+
+/** `$share/GROUP/FILTER` → FILTER; null where the GROUP is not one [MQTT-4.8.2-1, -2]. */
+export function withoutShare(filter: string): string | null {
+  if (!filter.startsWith('$share/')) return filter;
+  const match = /^\$share\/[^/+#]+\/(.+)$/.exec(filter);
+  return match?.[1] ?? null;
+}

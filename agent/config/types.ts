@@ -12,11 +12,73 @@ export interface Address {
   readonly port: number;
 }
 
+/** An MQTT server. */
+export interface MqttUrl extends Address {
+  readonly tls: boolean;
+  readonly websocket: boolean;
+  /** Of a WebSocket. */
+  readonly path: string;
+}
+
+/** Paths of PEM files. */
+export interface ServerTls {
+  readonly certificate: string;
+  readonly key: string;
+  readonly clientCa: string | null;
+  readonly requireClient: boolean;
+}
+
+/** Paths of PEM files; null: what the system has. */
+export interface ClientTls {
+  readonly ca: string | null;
+  readonly certificate: string | null;
+  readonly key: string | null;
+  readonly serverName: string | null;
+}
+
+export interface AllowRule {
+  /** A name, in which * stands for any characters. */
+  readonly device: string;
+  /** Topic Filters; a level `{device}` is the device's own name. */
+  readonly publish: readonly string[];
+  readonly subscribe: readonly string[];
+}
+
 export interface Listener {
   readonly bind: Address;
-  readonly broker: 'embedded';
+  readonly websocket: boolean;
+  readonly broker: 'embedded' | MqttUrl;
+  readonly brokerTls: ClientTls;
+  readonly whenBrokerDown: 'refuse' | 'capture';
+  readonly tls: ServerTls | null;
+  /** Path of the password file. */
+  readonly users: string | null;
+  readonly identity: 'clientId' | 'username' | 'certificate';
+  readonly allow: readonly AllowRule[];
   readonly maxPacketSize: number;
-  readonly insecure: boolean;
+  readonly receiveMaximum: number;
+}
+
+/** Who we are to an MQTT server. */
+export interface MqttClientConfig {
+  readonly url: MqttUrl;
+  /** 4 is 3.1.1. */
+  readonly version: 4 | 5;
+  readonly clientId: string;
+  readonly username: string | null;
+  readonly password: string | null;
+  readonly tls: ClientTls;
+  readonly keepAliveMs: number;
+}
+
+export interface MqttSourceConfig extends MqttClientConfig {
+  readonly subscribe: readonly string[];
+  readonly qos: 0 | 1 | 2;
+  /** `{topic}`, `{1}` … or `property:NAME`. */
+  readonly device: string;
+  readonly sessionExpiryMs: number;
+  readonly receiveMaximum: number;
+  readonly maxPacketSize: number;
 }
 
 export interface Target {
@@ -75,6 +137,28 @@ export interface KafkaUpstreamConfig extends UpstreamBase {
   readonly createTopics: boolean;
   readonly maxTopics: number;
   readonly lingerMs: number;
+  readonly tls: ClientTls | null;
+  readonly sasl: KafkaSasl | null;
+}
+
+export type KafkaSasl =
+  | {
+      readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512';
+      readonly username: string;
+      readonly password: string;
+    }
+  | {
+      readonly mechanism: 'oauthbearer';
+      /** The token itself, or the path of a file that is read at each log-in. */
+      readonly token: string | null;
+      readonly tokenFile: string | null;
+    };
+
+export interface MqttUpstreamConfig extends UpstreamBase, MqttClientConfig {
+  readonly kind: 'mqtt';
+  readonly qos: 0 | 1 | 2;
+  readonly retain: boolean;
+  readonly inFlight: number;
 }
 
 export interface FileUpstreamConfig extends UpstreamBase {
@@ -84,11 +168,14 @@ export interface FileUpstreamConfig extends UpstreamBase {
   readonly rotateEveryMs: number;
 }
 
-export type UpstreamConfig = KafkaUpstreamConfig | FileUpstreamConfig;
+export type UpstreamConfig = KafkaUpstreamConfig | FileUpstreamConfig | MqttUpstreamConfig;
 
 export interface Config {
   readonly gateway: string;
-  readonly mqtt: { readonly listeners: readonly Listener[] };
+  readonly mqtt: {
+    readonly listeners: readonly Listener[];
+    readonly sources: readonly MqttSourceConfig[];
+  };
   readonly routes: readonly Route[];
   readonly upstreams: Readonly<Record<string, UpstreamConfig>>;
   readonly buffer: {

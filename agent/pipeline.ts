@@ -21,12 +21,13 @@ import type { Clock } from './ingress/clock.ts';
 import type { HoldQueue } from './ingress/hold-queue.ts';
 import type { Source, Taken } from './ingress/source.ts';
 
+type CountedVerdict = Exclude<VerdictName, 'repeat' | 'deny'>;
 export interface PathParts {
   readonly core: PathCore;
   readonly buffer: Appender;
   readonly holds: HoldQueue;
   readonly clock: Clock;
-  readonly telemetry: { frames(verdict: VerdictName, count: number): void };
+  readonly telemetry: { frames(verdict: CountedVerdict, count: number): void };
   readonly commitEveryMs: number;
 }
 
@@ -58,24 +59,16 @@ export class Pipeline {
     path.putName(name);
     if (aliasName !== null) path.putAlias(aliasName);
     const flags = phaseFlags[source.phase] | (clock.synchronised ? 0 : ingestFlags.clockUnsynced);
-    const rows = core.ingest(
-      placed,
-      name.length,
-      version,
-      flags,
-      aliasName?.length ?? 0,
-      maxPacketBytes,
-      clock.now(),
-      clock.lived(),
-      budget,
-    );
+    const call = [placed, name.length, 0, version, flags, aliasName?.length ?? 0] as const;
+    const limits = [65_535, maxPacketBytes, 0, 0, clock.now(), clock.lived(), budget] as const;
+    const rows = core.ingest(...call, ...limits);
     const [consumed, needed, alias] = [core.consumed(), core.needed(), core.aliasWanted()];
     const reason = stopNames[core.stop()] as StopName;
     const taken = { consumed, needed, alias, reason, fault: core.fault() };
     for (let row = 0; row < rows; row++) {
       const verdict = tellRow(path, row, source);
       if (verdict === 'admit' || verdict === 'bury') this.#sources.add(source);
-      if (verdict !== null) telemetry.frames(verdict, 1);
+      if (verdict !== null) telemetry.frames(verdict as CountedVerdict, 1);
     }
     if (core.segmentFrames() > 0) this.#sealSoon();
     if (reason === 'segmentFull') return this.#makeRoom(source, taken);

@@ -8,7 +8,6 @@ import fc from 'fast-check';
 import { connectionsMax, limitBuckets } from '../agent/bounds.ts';
 import {
   type Core,
-  ingestFlags,
   limitOver,
   limitPer,
   loadCore,
@@ -18,6 +17,7 @@ import {
 } from '../agent/frames/core.ts';
 import { SegmentReader } from '../agent/frames/segment-reader.ts';
 import { seedOfRun } from './support/random.ts';
+import { call } from './vectors/call.ts';
 
 const seed = seedOfRun();
 const msPerSecond = 1_000;
@@ -73,20 +73,7 @@ interface Answer {
 }
 
 function offer(core: Core, frame: Frame, livedMs: number): Answer {
-  const packet = packetOf(frame);
-  core.memory.set(packet, core.CHUNK_OFFSET);
-  const device = core.bytes.write(frame.device, core.NAME_OFFSET);
-  const rows = core.ingest(
-    packet.length,
-    device,
-    4,
-    ingestFlags.capture,
-    0,
-    1 << 18,
-    0,
-    livedMs,
-    1,
-  );
+  const rows = call(core, packetOf(frame), { device: frame.device, livedMs, budget: 1 });
   core.segmentReset();
   if (core.stop() === stops.held) {
     assert.equal(rows, 0);
@@ -270,8 +257,7 @@ test('devices that share a bucket are told so', () => {
 test('a limit that buries stores the frame with its reason', () => {
   const core = coreWith([{ ...perDevice, burst: 1, over: 'bury' }]);
   const packet = packetOf(frame);
-  core.memory.set(Buffer.concat([packet, packet]), core.CHUNK_OFFSET);
-  assert.equal(core.ingest(packet.length * 2, 0, 4, 1, 0, 1000, 0, 0, 10), 2);
+  assert.equal(call(core, Buffer.concat([packet, packet])), 2);
   const bytes = core.seal(0, 0, 0, 0, 0, 0);
   const body = core.memory.slice(core.SEGMENT_OFFSET, core.SEGMENT_OFFSET + bytes);
   const open = new SegmentReader(loadCore()).open(body);

@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import { ingestFlags, loadCore, stops, verdicts } from '../agent/frames/core.ts';
 import { decodeProperties } from '../agent/frames/properties.ts';
 import { type OpenSegment, SegmentReader } from '../agent/frames/segment-reader.ts';
+import { call } from './vectors/call.ts';
 import { bytesOf, feed } from './vectors/vector.ts';
 
 const bitsPerByte = 8;
@@ -71,10 +72,9 @@ test('CRC32C agrees with one bit at a time, at every length and alignment', () =
 
 test('a frame comes out of its segment with every field it had', () => {
   const core = coreWithRoute();
-  const device = core.bytes.write('dévice', core.NAME_OFFSET);
-  core.memory.set(publish5, core.CHUNK_OFFSET);
-  const unsynced = 1 | 8;
-  assert.equal(core.ingest(publish5.length, device, 5, unsynced, 0, 1000, 1.5e12, 42.5, 10), 1);
+  const flags = ingestFlags.capture | ingestFlags.clockUnsynced;
+  const clock = { arrivalMs: 1.5e12, livedMs: 42.5 };
+  assert.equal(call(core, publish5, { device: 'dévice', version: 5, flags, ...clock }), 1);
   assert.equal(core.stop(), stops.end);
   assert.equal(core.counts[0], 1);
   const bytes = core.seal(0x89abcdef, 0x01234567, 2 ** 40, 2 ** 41, 1.6e12, 43.5);
@@ -257,12 +257,9 @@ test('a full segment stops the scan before the packet that does not fit, and los
   const core = coreWithRoute();
   const payload = Buffer.alloc(100_000, 1);
   const packet = Buffer.concat([Buffer.from('30a38d06000161', 'hex'), payload]);
-  core.memory.set(packet, core.CHUNK_OFFSET);
   let frames = 0;
   const tooMany = core.SEGMENT_BYTES / payload.length + 1;
-  while (frames < tooMany && core.ingest(packet.length, 0, 4, 1, 0, 1 << 18, 0, 0, 100) === 1) {
-    frames++;
-  }
+  while (frames < tooMany && call(core, packet) === 1) frames++;
   assert.equal(core.stop(), stops.segmentFull);
   assert.equal(core.consumed(), 0);
   assert.equal(core.segmentFrames(), frames);
@@ -272,7 +269,7 @@ test('a full segment stops the scan before the packet that does not fit, and los
   assert.equal(core.verify(bytes), 0);
   assert.equal(core.segmentBytes(), 64);
   assert.equal(core.counts[0], 0);
-  assert.equal(core.ingest(packet.length, 0, 4, 1, 0, 1 << 18, 0, 0, 100), 1, 'room again');
+  assert.equal(call(core, packet), 1, 'room again');
 });
 
 test('QoS 2 is captured only where the host says it can answer it', () => {
@@ -288,16 +285,10 @@ test('QoS 2 is captured only where the host says it can answer it', () => {
 test('the budget stops the scan before the first frame beyond it', () => {
   const core = coreWithRoute('a');
   const chunk = Buffer.from(`${'3003000161'.repeat(3)}c0003003000162`, 'hex');
-  core.memory.set(chunk, core.CHUNK_OFFSET);
-  assert.equal(core.ingest(chunk.length, 0, 4, 1, 0, 1000, 0, 0, 2), 2);
+  assert.equal(call(core, chunk, { budget: 2 }), 2);
   assert.equal(core.stop(), stops.budget);
   assert.equal(core.consumed(), 10);
-  core.memory.set(chunk.subarray(10), core.CHUNK_OFFSET);
-  assert.equal(
-    core.ingest(chunk.length - 10, 0, 4, 1, 0, 1000, 0, 0, 1),
-    3,
-    'passing ones are free',
-  );
+  assert.equal(call(core, chunk.subarray(10), { budget: 1 }), 3, 'passing ones are free');
   assert.equal(core.stop(), stops.end);
 });
 
@@ -305,8 +296,7 @@ test('more packets than rows are taken in two calls', () => {
   const core = coreWithRoute('a');
   const count = core.TABLE_ROWS + 5;
   const chunk = Buffer.from('c000'.repeat(count), 'hex');
-  core.memory.set(chunk, core.CHUNK_OFFSET);
-  assert.equal(core.ingest(chunk.length, 0, 4, 1, 0, 1000, 0, 0, 2), core.TABLE_ROWS);
+  assert.equal(call(core, chunk), core.TABLE_ROWS);
   assert.equal(core.stop(), stops.tableFull);
   const { rows, needed } = feed(core, [chunk], { version: 4 });
   assert.equal(rows.length, count);

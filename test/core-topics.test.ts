@@ -5,25 +5,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Core, ingestFlags, loadCore, row, rowBits, stops } from '../agent/frames/core.ts';
+import { type Core, loadCore, row, rowBits, stops } from '../agent/frames/core.ts';
 import { faults } from '../agent/frames/faults.ts';
 import { seedOfRun } from './support/random.ts';
+import { matches } from './support/topics.ts';
+import { call } from './vectors/call.ts';
 
 const seed = seedOfRun();
 const runs = 3_000;
-
-/** The naive truth. */
-function matches(filter: string, topicName: string): boolean {
-  const levels = topicName.split('/');
-  const wanted = filter.split('/');
-  if (topicName.startsWith('$') && (wanted[0] === '+' || wanted[0] === '#')) return false;
-  for (const [index, level] of wanted.entries()) {
-    if (level === '#') return levels.length >= index;
-    if (index >= levels.length) return false;
-    if (level !== '+' && level !== levels[index]) return false;
-  }
-  return levels.length === wanted.length;
-}
 
 function wellFormed(filter: string): boolean {
   const levels = filter.split('/');
@@ -52,12 +41,7 @@ function routed(
     Buffer.from([firstByte, ...remaining, name.length >> 8, name.length & 255]),
     name,
   ]);
-  core.memory.set(packet, core.CHUNK_OFFSET);
-  assert.equal(
-    core.ingest(packet.length, 0, 4, ingestFlags.capture, 0, 1 << 18, 0, 0, 1),
-    1,
-    topicName,
-  );
+  assert.equal(call(core, packet), 1, topicName);
   core.segmentReset();
   const bits = core.rows[row.bits] ?? 0;
   return { route: core.rows[row.route] ?? -2, local: (bits & rowBits.local) !== 0 };

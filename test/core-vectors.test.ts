@@ -7,15 +7,25 @@ import { test } from 'node:test';
 import { loadCore } from '../agent/frames/core.ts';
 import { faults } from '../agent/frames/faults.ts';
 import { connectVectors } from './vectors/connect.ts';
+import { allowRules, connectionVectors } from './vectors/connection.ts';
 import { packetVectors } from './vectors/packets.ts';
 import { publishVectors } from './vectors/publish.ts';
 import { publishFaults } from './vectors/publish-faults.ts';
-import { bytesOf, type Fed, feed, type Vector } from './vectors/vector.ts';
+import { bytesOf, type Fed, type FeedOptions, feed, type Vector } from './vectors/vector.ts';
 
-const vectors = [...publishVectors, ...publishFaults, ...connectVectors, ...packetVectors];
+const vectors: readonly Vector[] = [
+  ...publishVectors,
+  ...publishFaults,
+  ...connectVectors,
+  ...packetVectors,
+  ...connectionVectors,
+];
 
 const core = loadCore();
 core.routeAdd(core.bytes.write('plant/#', core.SCRATCH_OFFSET), 7, 0, 1);
+for (const { filter, groups } of allowRules) {
+  core.allowAdd(core.bytes.write(filter, core.SCRATCH_OFFSET), groups);
+}
 
 function assertFed(vector: Vector, fed: Fed, how: string): void {
   const what = `${vector.name}, ${how}`;
@@ -44,7 +54,7 @@ function splits(bytes: Buffer): [how: string, pieces: Buffer[]][] {
 for (const vector of vectors) {
   test(`${vector.fault ? `refused as ${vector.fault}` : 'taken'}: ${vector.name}`, () => {
     const bytes = bytesOf(vector.bytes);
-    const options = { version: vector.version, phase: vector.phase ?? 'open' };
+    const options: FeedOptions = vector;
     const whole = feed(core, [bytes], options);
     assertFed(vector, whole, 'whole');
     if (vector.fault === undefined) assert.equal(whole.needed, null, 'every byte was taken');

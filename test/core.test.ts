@@ -17,6 +17,7 @@ import {
 import { placeNames } from '../agent/frames/abi.ts';
 import { limitOver, limitPer, loadCore, row, rowWords } from '../agent/frames/core.ts';
 import { faults } from '../agent/frames/faults.ts';
+import { call } from './vectors/call.ts';
 
 interface Wasm {
   readonly Module: {
@@ -29,8 +30,11 @@ const { WebAssembly } = globalThis as unknown as { WebAssembly: Wasm };
 const root = new URL('../', import.meta.url);
 const wasm = readFileSync(new URL('wasm-core/build/core.wasm', root));
 const pageBytes = 65_536;
+const nothing = new Uint8Array(0);
 
 const calls = [
+  'allowClear',
+  'allowAdd',
   'routesClear',
   'routeAdd',
   'limitAdd',
@@ -96,8 +100,12 @@ test('the memory map holds every region, in order, apart from each other', async
     ['stack', at('STACK_OFFSET'), at('NODES_MAX') * at('STACK_ENTRY_BYTES')],
     ['route trie', at('ROUTE_TRIE'), at('TRIE_BYTES')],
     ['local trie', at('LOCAL_TRIE'), at('TRIE_BYTES')],
+    ['allow trie', at('ALLOW_TRIE'), at('TRIE_BYTES')],
     ['buckets', at('BUCKETS_OFFSET'), at('BUCKETS_MAX') * at('BUCKET_BYTES')],
+    ['seen bits', at('SEEN_BITS_OFFSET'), at('SEEN_BITS_BYTES')],
     ['name', at('NAME_OFFSET'), at('NAME_BYTES')],
+    ['client', at('CLIENT_OFFSET'), at('CLIENT_BYTES')],
+    ['seen', at('SEEN_OFFSET'), at('SEEN_BYTES')],
     ['scratch', at('SCRATCH_OFFSET'), at('SCRATCH_BYTES')],
     ['table', at('TABLE_OFFSET'), at('TABLE_ROWS') * at('ROW_BYTES')],
     ['chunk', at('CHUNK_OFFSET'), at('CHUNK_BYTES') + at('SLACK_BYTES')],
@@ -125,7 +133,8 @@ test('layout.ts, bounds.ts and the exported places agree', async () => {
   assert.equal(map.BUCKETS_MAX, limitBuckets);
   assert.equal(map.STRING_MAX, topicNameBytes);
   const header = 64;
-  const largestFrame = header + maxPacketSizeCeilingBytes + 2 * topicNameBytes;
+  // The device's name, the Client Identifier, and a Topic Name that only an alias stands for.
+  const largestFrame = header + maxPacketSizeCeilingBytes + 3 * topicNameBytes;
   assert.ok(header + largestFrame < core.SEGMENT_BYTES, 'the largest frame fits an empty segment');
   const words = Object.entries(map).filter(([name]) => /^ROW_(?!BYTES)/.test(name));
   const named = words.map(([name, word]) => [camel(name.slice('ROW_'.length)), word]);
@@ -143,16 +152,23 @@ test('every fault has the same number and name inside and outside', async () => 
 test('arguments that do not fit are a fault, never a read outside', () => {
   const core = loadCore();
   for (const bytes of [core.CHUNK_BYTES + 1, -1]) {
-    assert.equal(core.ingest(bytes, 0, 4, 1, 0, 1000, 0, 0, 10), 0);
+    assert.equal(call(core, nothing, { lengths: { bytes } }), 0);
     assert.equal(core.fault(), faults.argument);
   }
   for (const bytes of [65_536, -1]) {
-    assert.equal(core.ingest(0, bytes, 4, 1, 0, 1000, 0, 0, 10), 0);
-    assert.equal(core.fault(), faults.argument, 'name');
-    assert.equal(core.ingest(0, 0, 4, 1, bytes, 1000, 0, 0, 10), 0);
-    assert.equal(core.fault(), faults.argument, 'alias');
+    for (const region of ['name', 'client', 'alias']) {
+      assert.equal(call(core, nothing, { lengths: { [region]: bytes } }), 0);
+      assert.equal(core.fault(), faults.argument, region);
+    }
   }
-  for (const bytes of [-1, 65_536]) assert.equal(core.routeAdd(bytes, 1, 0, 0), -faults.argument);
+  for (const seenIdentifiers of [65_537, -1]) {
+    assert.equal(call(core, nothing, { seenIdentifiers }), 0);
+    assert.equal(core.fault(), faults.argument, 'seen');
+  }
+  for (const bytes of [-1, 65_536]) {
+    assert.equal(core.routeAdd(bytes, 1, 0, 0), -faults.argument);
+    assert.equal(core.allowAdd(bytes, 1), -faults.argument);
+  }
   for (const bytes of [-1, 0, 63, core.SEGMENT_BYTES + 1, 2 ** 31 - 1]) {
     assert.equal(core.verify(bytes), faults.segmentLength);
   }
@@ -167,8 +183,7 @@ test('whatever the Topic Alias, nothing but what a call may write is written', a
   for (const alias of [1, 255, 256, 257, 40_000, 65_535]) {
     const packet = Buffer.from('30090003612f6203230000', 'hex');
     packet.writeUInt16BE(alias, packet.length - 2);
-    core.memory.set(packet, core.CHUNK_OFFSET);
-    assert.equal(core.ingest(packet.length, 0, 5, 1, 0, 1000, 0, 0, 10), 1);
+    assert.equal(call(core, packet, { version: 5 }), 1);
     assert.equal(core.crc32c(from, to - from), before, `alias ${alias}`);
   }
 });

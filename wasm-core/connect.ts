@@ -14,7 +14,7 @@ import {
   FAULT_WILL_TOPIC,
 } from './fault';
 import { packetBody, packetEnd, placeProperties, propertiesAt, propertiesLength } from './mqtt';
-import { ALLOWED_CONNACK, ALLOWED_CONNECT, ALLOWED_WILL, u16At } from './properties';
+import { ALLOWED_CONNACK, ALLOWED_CONNECT, ALLOWED_WILL, authMethod, u16At } from './properties';
 import { TEXT_MALFORMED, TEXT_PLAIN, textClass } from './utf8';
 
 const MQTT: u32 = 0x5454514d; // 'MQTT'
@@ -35,6 +35,8 @@ export let clientIdAt: i32 = 0;
 export let clientIdLength: i32 = 0;
 export let connectPropertiesAt: i32 = 0;
 export let connectPropertiesLength: i32 = 0;
+/** It names an Authentication Method. */
+export let connectAuthenticates: bool = false;
 export let connackCode: i32 = 0;
 export let connackFlags: i32 = 0;
 
@@ -105,11 +107,13 @@ export function readConnect(): i32 {
   if (found != FAULT_NONE) return found;
   connectPropertiesAt = after;
   connectPropertiesLength = 0;
+  connectAuthenticates = false;
   if (connectVersion == 5) {
     found = placeProperties(after, end, ALLOWED_CONNECT);
     if (found != FAULT_NONE) return found;
     connectPropertiesAt = propertiesAt;
     connectPropertiesLength = propertiesLength;
+    connectAuthenticates = propertiesLength > 0 && authMethod;
     after = propertiesAt + propertiesLength;
   }
   clientIdAt = after + 2;

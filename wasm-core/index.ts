@@ -3,13 +3,15 @@
  * imports, fixed memory, nothing allocated. `layout.ts` draws the memory, `ingest.ts` says what one
  * call does, `segment.ts` what comes out, `fault.ts` why something is refused.
  */
+import { allowAdd, allowClear } from './allow';
 import { crc32cFrom, fillTables } from './crc32c';
 import {
   aliasWanted, consumed, fault, heldLimit, heldShared, ingest, needed, stop, waitMs,
 } from './ingest';
 import {
-  CHUNK_BYTES, CHUNK_OFFSET, COUNTS_OFFSET, NAME_BYTES, NAME_OFFSET, ROW_BYTES, SCRATCH_BYTES,
-  SCRATCH_OFFSET, SEGMENT_BYTES, SEGMENT_OFFSET, TABLE_OFFSET, TABLE_ROWS,
+  CHUNK_BYTES, CHUNK_OFFSET, CLIENT_BYTES, CLIENT_OFFSET, COUNTS_OFFSET, NAME_BYTES, NAME_OFFSET,
+  ROW_BYTES, SCRATCH_BYTES, SCRATCH_OFFSET, SEEN_BYTES, SEEN_OFFSET, SEGMENT_BYTES, SEGMENT_OFFSET,
+  TABLE_OFFSET, TABLE_ROWS,
 } from './layout';
 import { bucketsClear, overflows } from './limits';
 import { limitAdd, localAdd, localClear, routeAdd, routesClear } from './routes';
@@ -23,15 +25,18 @@ export function crc32c(offset: i32, bytes: i32): u32 {
 fillTables();
 routesClear();
 localClear();
+allowClear();
 bucketsClear(0, 0);
 segmentReset();
 
 // Places.
 export {
-  CHUNK_BYTES, CHUNK_OFFSET, COUNTS_OFFSET, NAME_BYTES, NAME_OFFSET, ROW_BYTES, SCRATCH_BYTES,
-  SCRATCH_OFFSET, SEGMENT_BYTES, SEGMENT_OFFSET, TABLE_OFFSET, TABLE_ROWS,
+  CHUNK_BYTES, CHUNK_OFFSET, CLIENT_BYTES, CLIENT_OFFSET, COUNTS_OFFSET, NAME_BYTES, NAME_OFFSET,
+  ROW_BYTES, SCRATCH_BYTES, SCRATCH_OFFSET, SEEN_BYTES, SEEN_OFFSET, SEGMENT_BYTES, SEGMENT_OFFSET,
+  TABLE_OFFSET, TABLE_ROWS,
 };
-// Routes, limits, local filters.
+// Who may publish where; routes, limits, local filters.
+export { allowAdd, allowClear };
 export { bucketsClear, limitAdd, localAdd, localClear, overflows, routeAdd, routesClear };
 // One chunk, and what came of it.
 export { aliasWanted, consumed, fault, heldLimit, heldShared, ingest, needed, stop, waitMs };

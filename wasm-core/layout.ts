@@ -9,9 +9,12 @@
  *   COUNTS     2 KiB   512 × u32     frames of the open segment by route index            (shared)
  *   ALIASES    4 KiB   256 × 16      Topic Aliases seen in this call
  *   STACK     64 KiB   8,192 × 8     nodes still to visit while matching
- *   TRIES    2 × ~576 KiB            routes; local subscribers' filters
+ *   TRIES    3 × ~576 KiB            routes; local subscribers' filters; who may publish where
  *   BUCKETS  640 KiB   16,384 × 40   open addressing
+ *   BITS       8 KiB   65,536 bits   Packet Identifiers seen, clear between calls
  *   NAME      64 KiB                 the device's name                                    (shared)
+ *   CLIENT    64 KiB                 the Client Identifier it claims                      (shared)
+ *   SEEN     128 KiB   65,536 × u16  Packet Identifiers captured and not released, in     (shared)
  *   SCRATCH   64 KiB                 Topic Filter in; Topic Name of an alias in           (shared)
  *   TABLE    256 KiB   4,096 × 64    descriptors out                                      (shared)
  *   CHUNK    512 KiB + slack         bytes in                                             (shared)
@@ -57,14 +60,22 @@ export const TRIE_TEXT_AT: i32 = TRIE_EDGES_AT + EDGES_MAX * 4;
 export const TRIE_BYTES: i32 = TRIE_TEXT_AT + TRIE_TEXT_BYTES;
 export const ROUTE_TRIE: i32 = STACK_OFFSET + NODES_MAX * STACK_ENTRY_BYTES;
 export const LOCAL_TRIE: i32 = ROUTE_TRIE + TRIE_BYTES;
+export const ALLOW_TRIE: i32 = LOCAL_TRIE + TRIE_BYTES;
 
 export const BUCKETS_MAX: i32 = 16384;
 export const BUCKET_BYTES: i32 = 40;
-export const BUCKETS_OFFSET: i32 = LOCAL_TRIE + TRIE_BYTES;
+export const BUCKETS_OFFSET: i32 = ALLOW_TRIE + TRIE_BYTES;
 
-export const NAME_OFFSET: i32 = BUCKETS_OFFSET + BUCKETS_MAX * BUCKET_BYTES;
+export const SEEN_BITS_OFFSET: i32 = BUCKETS_OFFSET + BUCKETS_MAX * BUCKET_BYTES;
+export const SEEN_BITS_BYTES: i32 = 8 * KIB;
+
+export const NAME_OFFSET: i32 = SEEN_BITS_OFFSET + SEEN_BITS_BYTES;
 export const NAME_BYTES: i32 = 64 * KIB;
-export const SCRATCH_OFFSET: i32 = NAME_OFFSET + NAME_BYTES;
+export const CLIENT_OFFSET: i32 = NAME_OFFSET + NAME_BYTES;
+export const CLIENT_BYTES: i32 = 64 * KIB;
+export const SEEN_OFFSET: i32 = CLIENT_OFFSET + CLIENT_BYTES;
+export const SEEN_BYTES: i32 = 128 * KIB;
+export const SCRATCH_OFFSET: i32 = SEEN_OFFSET + SEEN_BYTES;
 export const SCRATCH_BYTES: i32 = 64 * KIB;
 
 export const TABLE_OFFSET: i32 = SCRATCH_OFFSET + SCRATCH_BYTES;
@@ -76,10 +87,10 @@ export const CHUNK_BYTES: i32 = 512 * KIB;
 export const SEGMENT_OFFSET: i32 = CHUNK_OFFSET + CHUNK_BYTES + SLACK_BYTES;
 export const SEGMENT_BYTES: i32 = 896 * KIB;
 
-/** asconfig.json fixes the memory at 64 pages; a test holds it against this. */
+/** asconfig.json fixes the memory at 73 pages; a test holds it against this. */
 export const MEMORY_END: i32 = SEGMENT_OFFSET + SEGMENT_BYTES + SLACK_BYTES;
 
-/** Longest Topic Name, Topic Filter or device name: two bytes of length. */
+/** Longest Topic Name, Topic Filter, device name or Client Identifier: two bytes of length. */
 export const STRING_MAX: i32 = 65535;
 
 /** Descriptor: 16 × i32. Word numbers are in `agent/frames/core.ts` too; a test compares. */

@@ -20,6 +20,7 @@ import {
   FAULT_PACKET_TYPE,
   FAULT_QOS,
   FAULT_REMAINING_LENGTH,
+  FAULT_TOPIC_ALIAS,
   FAULT_TOPIC_NAME_EMPTY,
   FAULT_TOPIC_NAME_WILDCARD,
   FAULT_UTF8,
@@ -32,7 +33,7 @@ import { TEXT_MALFORMED, TEXT_PLAIN, textClass } from './utf8';
 export const CONNECT: i32 = 1;
 export const CONNACK: i32 = 2;
 export const PUBLISH: i32 = 3;
-const PUBREL: i32 = 6;
+export const PUBREL: i32 = 6;
 export const SUBSCRIBE: i32 = 8;
 const SUBACK: i32 = 9;
 export const UNSUBSCRIBE: i32 = 10;
@@ -126,7 +127,7 @@ export function placeProperties(at: i32, end: i32, allowed: u64): i32 {
 }
 
 /** The PUBLISH [packetBody, packetEnd) whose first byte is `first`. */
-export function readPublish(first: i32, version: i32, down: bool): i32 {
+export function readPublish(first: i32, version: i32, down: bool, aliasMaximum: i32): i32 {
   const end = packetEnd;
   let at = packetBody;
   if (end - at < 2) return FAULT_FIELD_LENGTH;
@@ -154,6 +155,7 @@ export function readPublish(first: i32, version: i32, down: bool): i32 {
     at = propertiesAt + propertiesLength;
     if (propertiesLength != 0) {
       publishAlias = topicAlias;
+      if (publishAlias > aliasMaximum && !down) return FAULT_TOPIC_ALIAS; // [MQTT-3.2.2-17]
       publishExpiry = expirySeconds;
     }
   }

@@ -77,6 +77,8 @@ export const EXPIRY_ABSENT: u32 = 0xffffffff;
 /** Of the last walk. 0 and EXPIRY_ABSENT when the property was not there. */
 export let topicAlias: i32 = 0;
 export let expirySeconds: u32 = EXPIRY_ABSENT;
+/** An Authentication Method was there. */
+export let authMethod: bool = false;
 
 /** Behind the last integer read; the value itself. */
 export let next: i32 = 0;
@@ -218,7 +220,7 @@ export function walkProperties(at: i32, end: i32, allowed: u64): i32 {
     if (found != FAULT_NONE) return found;
     at = next;
   }
+  authMethod = (seen & one(AUTH_METHOD)) != 0;
   // 3.1.2.11.10: Authentication Data needs its Method.
-  const method = one(AUTH_METHOD);
-  return seen & one(AUTH_BYTES) && !(seen & method) ? FAULT_PROPERTY_VALUE : FAULT_NONE;
+  return seen & one(AUTH_BYTES) && !authMethod ? FAULT_PROPERTY_VALUE : FAULT_NONE;
 }

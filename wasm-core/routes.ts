@@ -8,7 +8,7 @@
 import { LOCAL_TRIE, ROUTES_MAX, ROUTES_OFFSET, ROUTE_BYTES, ROUTE_TRIE } from './layout';
 import { FAULT_NONE, FAULT_ROUTES_FULL, FAULT_ROUTE_UNKNOWN, FAULT_TRIE_FULL } from './fault';
 import { addLimit, limitsClear } from './limits';
-import { trieAdd, trieClear, trieEmpty, trieMatch } from './topics';
+import { LOWEST, trieAdd, trieClear, trieEmpty, trieMatch } from './topics';
 
 const ROUTE_STORED_ID: i32 = 0;
 const ROUTE_MAX_PAYLOAD: i32 = 4;
@@ -30,7 +30,7 @@ function routeAt(index: i32): i32 {
 /** Routes, their limits and all buckets. Frames already in the open segment stay. */
 export function routesClear(): void {
   routes = 0;
-  trieClear(ROUTE_TRIE);
+  trieClear(ROUTE_TRIE, LOWEST);
   limitsClear();
 }
 
@@ -63,7 +63,7 @@ export function limitAdd(
 }
 
 export function localClear(): void {
-  trieClear(LOCAL_TRIE);
+  trieClear(LOCAL_TRIE, LOWEST);
   localEmpty = true;
   localEverything = false;
 }
@@ -85,9 +85,14 @@ export function routeOf(topicName: i32, bytes: i32): i32 {
   return routes == 0 ? -1 : trieMatch(ROUTE_TRIE, topicName, bytes);
 }
 
+@inline
+export function isLocal(routeIndex: i32): bool {
+  return load<i32>(routeAt(routeIndex), ROUTE_LOCAL) != 0;
+}
+
 /** May a local subscriber of what this route captures want it? */
 export function wantedLocally(routeIndex: i32, topicName: i32, bytes: i32): bool {
-  if (localEmpty || load<i32>(routeAt(routeIndex), ROUTE_LOCAL) == 0) return false;
+  if (localEmpty || !isLocal(routeIndex)) return false;
   return localEverything || trieMatch(LOCAL_TRIE, topicName, bytes) >= 0;
 }
 

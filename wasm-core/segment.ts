@@ -32,6 +32,8 @@ const LAYOUT_VERSION: u16 = 1;
 const HEADER_BYTES: i32 = 64;
 const CRC_AT: i32 = 12;
 export const FRAME_FIXED_BYTES: i32 = 64;
+/** The last of the four lengths at 44. */
+const CLIENT_BYTES_SHIFT: u64 = 48;
 
 const PROTOCOL_MQTT: u8 = 1;
 export const EXPIRY_NONE: u32 = 0xffffffff;
@@ -79,9 +81,11 @@ export function appendFrame(
   arrivalMs: f64, livedMs: f64, expirySeconds: u32,
   device: i32, deviceBytes: i32, topicName: i32, topicNameBytes: i32,
   properties: i32, propertiesBytes: i32, payload: i32, payloadBytes: i32,
+  client: i32, clientBytes: i32,
 ): void {
   const at = SEGMENT_OFFSET + used;
-  store<u32>(at, FRAME_FIXED_BYTES + deviceBytes + topicNameBytes + propertiesBytes + payloadBytes);
+  const named = deviceBytes + topicNameBytes + clientBytes;
+  store<u32>(at, FRAME_FIXED_BYTES + named + propertiesBytes + payloadBytes);
   store<u32>(at, routeId, 4);
   store<u8>(at, PROTOCOL_MQTT, 8);
   // First byte: DUP 8, QoS 6, RETAIN 1.
@@ -95,13 +99,15 @@ export function appendFrame(
   store<u16>(at, topicNameBytes, 34);
   store<u32>(at, propertiesBytes, 36);
   store<u32>(at, payloadBytes, 40);
-  store<u64>(at, 0, 44); // key, event id, trace, client: filled by other protocols
+  // Key, event id and trace are filled by other protocols; client where it is not the device.
+  store<u64>(at, (<u64>clientBytes) << CLIENT_BYTES_SHIFT, 44);
   store<i32>(at, -1, 52);
   store<u64>(at, 0, 56);
   let to = put(at + FRAME_FIXED_BYTES, device, deviceBytes);
   to = put(to, topicName, topicNameBytes);
   to = put(to, properties, propertiesBytes);
   to = put(to, payload, payloadBytes);
+  if (clientBytes > 0) to = put(to, client, clientBytes);
   used = to - SEGMENT_OFFSET;
   frames++;
   const count = COUNTS_OFFSET + (routeIndex << 2);

@@ -1,14 +1,18 @@
 /**
  * Topic Filters as a trie, and the match of a Topic Name against it [MQTT-4.7].
  *
- *   trie  head (nodes, text used, full) | nodes | edges | text of the levels
+ *   trie  head (nodes, text used, none) | nodes | edges | text of the levels
  *   node  parent | textAt | textBytes | hash | plus child | literal children | value | value of '#'
  *
  * A literal child is found through the edge table: open addressing on (parent, hash of the level),
  * compared byte by byte. `+` is one child of its own; `#` is a value on the node of its parent
  * level, so that `sport/#` also matches `sport`. A node has one parent, so a match visits each node
- * at most once, with an explicit stack. Values are route indices, or 0 for local subscribers; the
- * lowest one that matches wins. Node 0 is the root. Nothing is ever taken out but by `clear`.
+ * at most once, with an explicit stack. Node 0 is the root. Nothing is taken out but by `clear`.
+ *
+ * What several filters that match say together depends on the trie. LOWEST: the lowest value (route
+ * indices; 0 for local subscribers). UNION: all of them OR-ed (masks of groups); there a level
+ * `{device}` is the device's own name, kept as a literal that no Topic Name has: `/`. The value
+ * that changes nothing is what a node has at first: −1 or 0, it stands in the head, names the kind.
  */
 import {
   EDGES_MAX,
@@ -40,6 +44,7 @@ const DOLLAR: u8 = 0x24;
 
 const HEAD_NODES: i32 = 0;
 const HEAD_TEXT: i32 = 4;
+const HEAD_NONE: i32 = 8;
 
 const NODE_PARENT: i32 = 0;
 const NODE_TEXT: i32 = 4;
@@ -49,23 +54,34 @@ const NODE_PLUS: i32 = 16;
 const NODE_LITERALS: i32 = 20;
 const NODE_VALUE: i32 = 24;
 const NODE_HASH_VALUE: i32 = 28;
-const NO_VALUE: i32 = -1;
+
+/** Kinds of tries, by the value that changes nothing. */
+export const LOWEST: i32 = -1;
+export const UNION: i32 = 0;
+
+const DEVICE: u64 = 0x7d6563697665647b; // '{device}'
+const DEVICE_BYTES: i32 = 8;
+const DEVICE_LEVEL: i32 = <i32>memory.data<u8>([SLASH]);
+const DEVICE_LEVEL_END: i32 = DEVICE_LEVEL + 1;
 
 @inline
 function node(trie: i32, index: i32): i32 {
   return trie + TRIE_NODES_AT + index * NODE_BYTES;
 }
 
-export function trieClear(trie: i32): void {
+/** @param none LOWEST or UNION */
+export function trieClear(trie: i32, none: i32): void {
   memory.fill(trie + TRIE_EDGES_AT, 0, EDGES_MAX * 4);
   store<i32>(trie, 0, HEAD_NODES);
   store<i32>(trie, 0, HEAD_TEXT);
+  store<i32>(trie, none, HEAD_NONE);
   newNode(trie, 0);
 }
 
 export function trieEmpty(trie: i32): bool {
   const root = node(trie, 0);
-  return load<i32>(trie, HEAD_NODES) == 1 && load<i32>(root, NODE_HASH_VALUE) == NO_VALUE;
+  const none = load<i32>(trie, HEAD_NONE);
+  return load<i32>(trie, HEAD_NODES) == 1 && load<i32>(root, NODE_HASH_VALUE) == none;
 }
 
 /** @returns its index; the caller made sure of the room */
@@ -75,8 +91,9 @@ function newNode(trie: i32, parent: i32): i32 {
   const at = node(trie, index);
   memory.fill(at, 0, NODE_BYTES);
   store<i32>(at, parent, NODE_PARENT);
-  store<i32>(at, NO_VALUE, NODE_VALUE);
-  store<i32>(at, NO_VALUE, NODE_HASH_VALUE);
+  const none = load<i32>(trie, HEAD_NONE);
+  store<i32>(at, none, NODE_VALUE);
+  store<i32>(at, none, NODE_HASH_VALUE);
   return index;
 }
 
@@ -168,10 +185,23 @@ function plusChild(trie: i32, parent: i32): i32 {
   return child;
 }
 
-/** First come, first served: a value that stands stays. */
-function setValue(at: i32, value: i32): i32 {
-  if (load<i32>(at) == NO_VALUE) store<i32>(at, value);
+/** Two values of filters that both match. */
+@inline
+function both(union: bool, one: i32, other: i32): i32 {
+  return union ? one | other : <i32>min(<u32>one, <u32>other); // LOWEST is the largest of all
+}
+
+function setValue(trie: i32, at: i32, value: i32): i32 {
+  store<i32>(at, both(load<i32>(trie, HEAD_NONE) == UNION, load<i32>(at), value));
   return FAULT_NONE;
+}
+
+function childFor(trie: i32, parent: i32, at: i32, to: i32): i32 {
+  if (to - at == 1 && load<u8>(at) == PLUS) return plusChild(trie, parent);
+  const device = to - at == DEVICE_BYTES && load<u64>(at) == DEVICE;
+  return device && load<i32>(trie, HEAD_NONE) == UNION
+    ? literalChild(trie, parent, DEVICE_LEVEL, DEVICE_LEVEL_END)
+    : literalChild(trie, parent, at, to);
 }
 
 /** Adds the Topic Filter in SCRATCH. A filter that found no room leaves nodes, but no value. */
@@ -183,18 +213,14 @@ export function trieAdd(trie: i32, bytes: i32, value: i32): i32 {
   let index = 0;
   while (true) {
     const to = levelEnd(at, end);
-    const first = to > at ? load<u8>(at) : 0;
-    if (first == HASH) return setValue(node(trie, index) + NODE_HASH_VALUE, value);
-    index = first == PLUS ? plusChild(trie, index) : literalChild(trie, index, at, to);
+    if (to > at && load<u8>(at) == HASH) {
+      return setValue(trie, node(trie, index) + NODE_HASH_VALUE, value);
+    }
+    index = childFor(trie, index, at, to);
     if (index < 0) return FAULT_TRIE_FULL;
-    if (to == end) return setValue(node(trie, index) + NODE_VALUE, value);
+    if (to == end) return setValue(trie, node(trie, index) + NODE_VALUE, value);
     at = to + 1;
   }
-}
-
-@inline
-function lower(best: i32, value: i32): i32 {
-  return <i32>min(<u32>best, <u32>value); // NO_VALUE is the largest of all
 }
 
 @inline
@@ -205,12 +231,27 @@ function push(depth: i32, index: i32, at: i32): i32 {
   return depth + 1;
 }
 
-/** @returns the lowest value whose filter matches the Topic Name, or -1 */
-export function trieMatch(trie: i32, topicName: i32, bytes: i32): i32 {
+@inline
+function pushLiteral(depth: i32, trie: i32, parent: i32, at: i32, to: i32, next: i32): i32 {
+  const child = load<i32>(edgeSlot(trie, parent, levelHash(parent, at, to), at, to - at));
+  return child == 0 ? depth : push(depth, child, next);
+}
+
+/** The level [at, to) is the device's name. Without one no level is. */
+@inline
+function isDevice(at: i32, to: i32, device: i32, deviceBytes: i32): bool {
+  return deviceBytes > 0 && to - at == deviceBytes && memory.compare(at, device, deviceBytes) == 0;
+}
+
+/** `union` is a constant where this is called: each kind has its own loop, without the other's. */
+@inline
+function visit(
+  trie: i32, topicName: i32, bytes: i32, union: bool, device: i32, deviceBytes: i32,
+): i32 {
   const end = topicName + bytes;
   // Filters that begin with a wildcard do not match names that begin with $ [MQTT-4.7.2-1].
   const hidden = bytes != 0 && load<u8>(topicName) == DOLLAR;
-  let best = NO_VALUE;
+  let best = union ? UNION : LOWEST;
   let depth = push(0, 0, topicName);
   while (depth > 0) {
     const entry = STACK_OFFSET + --depth * STACK_ENTRY_BYTES;
@@ -218,18 +259,31 @@ export function trieMatch(trie: i32, topicName: i32, bytes: i32): i32 {
     const at = load<i32>(entry, 4);
     const here = node(trie, index);
     const shown = index != 0 || !hidden;
-    if (shown) best = lower(best, load<i32>(here, NODE_HASH_VALUE));
+    if (shown) best = both(union, best, load<i32>(here, NODE_HASH_VALUE));
     if (at > end) {
-      best = lower(best, load<i32>(here, NODE_VALUE));
+      best = both(union, best, load<i32>(here, NODE_VALUE));
       continue;
     }
     const to = levelEnd(at, end);
     const plus = load<i32>(here, NODE_PLUS);
     if (plus != 0 && shown) depth = push(depth, plus, to + 1);
-    if (load<i32>(here, NODE_LITERALS) != 0) {
-      const child = load<i32>(edgeSlot(trie, index, levelHash(index, at, to), at, to - at));
-      if (child != 0) depth = push(depth, child, to + 1);
+    if (load<i32>(here, NODE_LITERALS) == 0) continue;
+    depth = pushLiteral(depth, trie, index, at, to, to + 1);
+    if (union && isDevice(at, to, device, deviceBytes)) {
+      depth = pushLiteral(depth, trie, index, DEVICE_LEVEL, DEVICE_LEVEL_END, to + 1);
     }
   }
   return best;
+}
+
+/** @returns the lowest value whose filter matches the Topic Name, or −1 */
+export function trieMatch(trie: i32, topicName: i32, bytes: i32): i32 {
+  return visit(trie, topicName, bytes, false, 0, 0);
+}
+
+/** @returns the masks of all filters that match, OR-ed */
+export function trieUnion(
+  trie: i32, topicName: i32, bytes: i32, device: i32, deviceBytes: i32,
+): i32 {
+  return visit(trie, topicName, bytes, true, device, deviceBytes);
 }

@@ -20,21 +20,36 @@ export interface CoreCalls {
   localClear(): void;
   /** @returns 0; 1 when there is no room and everything matches from now on; −fault */
   localAdd(filterBytes: number): number;
+  allowClear(): void;
+  /**
+   * The Topic Filter in SCRATCH, for `groups` (32 bits) as well. A level `{device}` is the one that
+   * equals the device's name. @returns 0 or −fault
+   */
+  allowAdd(filterBytes: number, groups: number): number;
   /** All buckets are full again; the seed (two u32) keys the hash of names: give a random one. */
   bucketsClear(seedLow: number, seedHigh: number): void;
   /**
-   * Reads `bytes` at CHUNK, `nameBytes` at NAME and, when `aliasBytes` > 0, the Topic Name at
-   * SCRATCH that the first packet's Topic Alias stands for.
+   * Reads `bytes` at CHUNK, `nameBytes` at NAME, `clientBytes` at CLIENT and, when `aliasBytes`
+   * is above 0, the Topic Name at SCRATCH that the first packet's Topic Alias stands for.
+   * @param clientBytes the claimed Client Identifier; 0 when it is the device's name
+   * @param flags a sum of `ingestFlags`
+   * @param aliasMaximum a device's Topic Alias above it is a fault
    * @param maxPacket bytes; 0 is what the chunk holds
+   * @param seenIdentifiers how many u16 at SEEN: QoS 2, captured and not released
+   * @param allowGroups the connection's groups, 32 bits, under `ingestFlags.allow`
    * @returns rows written; then ask `stop`
    */
   ingest(
     bytes: number,
     nameBytes: number,
+    clientBytes: number,
     version: number,
     flags: number,
     aliasBytes: number,
+    aliasMaximum: number,
     maxPacket: number,
+    seenIdentifiers: number,
+    allowGroups: number,
     arrivalMs: number,
     livedMs: number,
     budget: number,
@@ -80,6 +95,10 @@ export const placeNames = [
   'ROW_BYTES',
   'NAME_OFFSET',
   'NAME_BYTES',
+  'CLIENT_OFFSET',
+  'CLIENT_BYTES',
+  'SEEN_OFFSET',
+  'SEEN_BYTES',
   'SCRATCH_OFFSET',
   'SCRATCH_BYTES',
   'SEGMENT_OFFSET',

@@ -46,6 +46,8 @@ export const rowBits = {
   dup: 4,
   /** The packet has no Topic Name of its own: its Topic Alias stood for it. */
   aliased: 8,
+  /** CONNECT: it names an Authentication Method (`ingestFlags.auth` from now on). */
+  authenticates: 16,
 } as const;
 /** QoS is `row[bits] >> qosShift`. */
 export const qosShift = 8;
@@ -68,7 +70,17 @@ export const packetTypes = {
   auth: 15,
 } as const;
 
-export const verdicts = { pass: 0, admit: 1, hold: 2, drop: 3, bury: 4 } as const;
+export const verdicts = {
+  pass: 0,
+  admit: 1,
+  hold: 2,
+  drop: 3,
+  bury: 4,
+  /** QoS 2 that is captured already and not released: not stored, not rated again. */
+  repeat: 5,
+  /** No filter of the connection's groups allows it: neither captured nor passed. */
+  deny: 6,
+} as const;
 
 export const ingestFlags = {
   /** Match PUBLISHes against the routes; without it all of them pass. */
@@ -80,6 +92,12 @@ export const ingestFlags = {
   clockUnsynced: 8,
   /** Capture QoS 2 too; without it such a PUBLISH passes, its route in the row. */
   captureQos2: 16,
+  /** A captured PUBLISH of a local route has the copy bit, whatever `localAdd` was told. */
+  copyAll: 32,
+  /** A device's PUBLISH needs an allow rule of one of `allowGroups`. */
+  allow: 64,
+  /** The CONNECT named an Authentication Method; without it AUTH is a fault. */
+  auth: 128,
 } as const;
 
 /** Why `ingest` returned. `alias`: the next PUBLISH has only a Topic Alias, see `aliasWanted`. */
@@ -106,6 +124,8 @@ export interface Core extends CoreCalls, Places {
   readonly rows: Int32Array;
   /** Frames of the open segment by route index. */
   readonly counts: Uint32Array;
+  /** The region of `seenIdentifiers`. */
+  readonly seen: Uint16Array;
 }
 
 const wasmFile = new URL('../../wasm-core/build/core.wasm', import.meta.url);
@@ -135,6 +155,7 @@ export function loadCore(): Core {
     bytes: Buffer.from(buffer),
     rows: new Int32Array(buffer, places.TABLE_OFFSET, places.TABLE_ROWS * rowWords),
     counts: new Uint32Array(buffer, places.COUNTS_OFFSET, routesMax),
+    seen: new Uint16Array(buffer, places.SEEN_OFFSET, places.SEEN_BYTES / 2),
     // What crosses as i32 is unsigned here.
     crc32c: (offset, bytes) => calls.crc32c(offset, bytes) >>> 0,
     overflows: () => calls.overflows() >>> 0,

@@ -38,6 +38,18 @@ export class PathCore {
     this.#routeIds = routeIds;
   }
 
+  /**
+   * Who may publish where, asked under `ingestFlags.allow`.
+   * @throws TidegateError coreFault: a rule does not fit the core, the check let it by
+   */
+  installAllow(rules: readonly { filter: string; groups: number }[]): void {
+    this.core.allowClear();
+    for (const { filter, groups } of rules) {
+      const found = -this.core.allowAdd(this.#putText(filter), groups);
+      if (found !== 0) throw new TidegateError('coreFault', `allow ${filter}: ${faultName(found)}`);
+    }
+  }
+
   /** Topic Filters that local subscribers hold; one the core cannot take matches everything. */
   setLocalFilters(filters: readonly string[]): void {
     this.core.localClear();
@@ -58,6 +70,18 @@ export class PathCore {
 
   putName(name: Uint8Array): void {
     this.core.memory.set(name, this.core.NAME_OFFSET);
+  }
+
+  putClient(identifier: Uint8Array): void {
+    this.core.memory.set(identifier, this.core.CLIENT_OFFSET);
+  }
+
+  /** @param ids Packet Identifiers, each once @returns how many: `seenIdentifiers` */
+  putSeen(ids: Iterable<number>): number {
+    const { seen } = this.core;
+    let count = 0;
+    for (const id of ids) seen[count++] = id;
+    return count;
   }
 
   putAlias(topicName: Uint8Array): void {

@@ -6,13 +6,18 @@
 import {
   type Core,
   ingestFlags,
+  packetTypes,
   qosShift,
   row,
   rowBits,
   rowWords,
   stops,
+  verdicts,
 } from '../../agent/frames/core.ts';
 import { type FaultName, faultName } from '../../agent/frames/faults.ts';
+import { type CallOptions, call } from './call.ts';
+
+type Known = 'flags' | 'seen' | 'groups' | 'aliasMaximum' | 'device' | 'client';
 
 export interface Descriptor {
   readonly type: number;
@@ -33,9 +38,11 @@ export interface Descriptor {
   readonly dup: boolean;
   readonly local: boolean;
   readonly aliased: boolean;
+  readonly authenticates: boolean;
 }
 
-export interface Vector {
+/** A vector may say what its connection is known for: `CallOptions`. */
+export interface Vector extends Pick<CallOptions, Known> {
   readonly name: string;
   readonly version: 0 | 3 | 4 | 5;
   /** Default `open`: packets of a client behind CONNECT, captured where a route matches. */
@@ -68,13 +75,10 @@ export interface Fed {
   readonly body: Buffer;
 }
 
-export interface FeedOptions {
+/** `flags` are added to those of the phase; `seen` is where the connection begins. */
+export interface FeedOptions extends CallOptions {
   readonly version: number;
   readonly phase?: Vector['phase'];
-  readonly maxPacket?: number;
-  readonly device?: string;
-  readonly flags?: number;
-  readonly livedMs?: number;
 }
 
 const arrivalMs = 1_700_000_000_000;
@@ -103,17 +107,21 @@ export function describe(core: Core, index: number, streamAt: number): Descripto
     dup: (bits & rowBits.dup) !== 0,
     local: (bits & rowBits.local) !== 0,
     aliased: (bits & rowBits.aliased) !== 0,
+    authenticates: (bits & rowBits.authenticates) !== 0,
   };
 }
 
 class Host {
   readonly rows: Descriptor[] = [];
   readonly aliases = new Map<number, Buffer>();
+  /** Packet Identifiers captured and not released. */
+  readonly seen: Set<number>;
   fault: Fed['fault'] = null;
   needed: number | null = null;
   consumed = 0;
   phase: NonNullable<Vector['phase']>;
   version: number;
+  authenticates = false;
   readonly core: Core;
   readonly options: FeedOptions;
 
@@ -122,10 +130,12 @@ class Host {
     this.options = options;
     this.phase = options.phase ?? 'open';
     this.version = options.version;
+    this.seen = new Set(options.seen);
   }
 
   #flags(): number {
-    const extra = this.options.flags ?? 0;
+    const auth = this.authenticates ? ingestFlags.auth : 0;
+    const extra = (this.options.flags ?? 0) | auth;
     if (this.phase === 'first') return ingestFlags.first | extra;
     return (this.phase === 'down' ? ingestFlags.down : ingestFlags.capture) | extra;
   }
@@ -133,23 +143,19 @@ class Host {
   /** @returns what is left of `bytes` */
   take(bytes: Buffer): Buffer {
     const { core, options } = this;
-    const nameBytes = core.bytes.write(options.device ?? 'device', core.NAME_OFFSET);
     let rest = bytes;
     let alias: Buffer | undefined;
     for (;;) {
-      core.memory.set(rest, core.CHUNK_OFFSET);
-      if (alias) core.memory.set(alias, core.SCRATCH_OFFSET);
-      const rows = core.ingest(
-        rest.length,
-        nameBytes,
-        this.version,
-        this.#flags(),
-        alias?.length ?? 0,
-        options.maxPacket ?? 1 << 18,
+      const rows = call(core, rest, {
+        device: 'device',
+        livedMs: 1,
         arrivalMs,
-        options.livedMs ?? 1,
-        1_000_000,
-      );
+        ...options,
+        version: this.version,
+        flags: this.#flags(),
+        seen: this.seen,
+        alias,
+      });
       this.#keep(rows);
       const done = core.consumed();
       this.consumed += done;
@@ -173,9 +179,14 @@ class Host {
       if (found.type === 1) {
         this.version = found.topicAlias;
         this.phase = 'open';
+        this.authenticates = found.authenticates;
+      } else if (found.type === packetTypes.pubrel) {
+        this.seen.delete(found.packetIdentifier);
       } else if (found.topicAlias > 0) {
         this.aliases.set(found.topicAlias, Buffer.from(found.topicName, 'hex'));
       }
+      const captured = found.verdict === verdicts.admit || found.verdict === verdicts.bury;
+      if (captured && found.qos === 2) this.seen.add(found.packetIdentifier);
     }
   }
 }

@@ -1,0 +1,175 @@
+/**
+ * One PUBLISH: read → Topic Name resolved → allowed → routed → (captured) room made sure of →
+ * limits asked → charged and appended → row written. Whatever stops it before the row leaves no
+ * trace of it: the host calls again with the same bytes.
+ */
+import {
+  ALIASES_MAX, ALIASES_OFFSET, ALIAS_BYTES, CHUNK_OFFSET, CLIENT_OFFSET, NAME_OFFSET, ROW_BITS,
+  ROW_LIMIT, ROW_PAYLOAD_BYTES, ROW_PAYLOAD_OFFSET, ROW_PROPERTIES_BYTES, ROW_PROPERTIES_OFFSET,
+  ROW_ROUTE, ROW_TOPIC_ALIAS, ROW_TOPIC_NAME_BYTES, ROW_TOPIC_NAME_OFFSET, ROW_VERDICT,
+  SCRATCH_OFFSET,
+} from './layout';
+import { FAULT_NONE } from './fault';
+import {
+  ALLOW, BUDGET, CAPTURE, CAPTURE_QOS2, CLOCK_UNSYNCED, COPY_ALL, DOWN, END, SEGMENT_FULL,
+  aliasMaximum, call, clientBytes, deviceBytes, flags, holdBy, refuse, resolvedBytes, upMs, version,
+  wallMs, wantAlias,
+} from './call';
+import { allowed } from './allow';
+import { OVER_DROP, OVER_HOLD, askLimits, askedOver, chargeLimits } from './limits';
+import {
+  packetEnd, packetIdentifier, payloadAt, propertiesAt, propertiesLength, publishAlias,
+  publishExpiry, readPublish, topicNameAt, topicNameLength,
+} from './mqtt';
+import {
+  firstLimitOf, isLocal, maxPayloadOf, routeOf, storedIdOf, wantedLocally,
+} from './routes';
+import {
+  ADMIT, BIT_ALIASED, BIT_LOCAL, BIT_RETAIN, BURY, DENY, DROP, PASS, QOS_SHIFT, REPEAT, beginRow,
+  put,
+} from './row';
+import { remember, seen } from './seen';
+import {
+  BURY_LIMIT, BURY_NONE, BURY_PAYLOAD_TOO_LARGE, FRAME_CLOCK_UNSYNCED, FRAME_FIXED_BYTES,
+  FRAME_PROPERTIES, appendFrame, segmentFits,
+} from './segment';
+
+const QOS_2: i32 = 2;
+const BIT_DUP_SHIFT: i32 = 1; // 8 in the first byte, 4 in the row
+
+/** Topic Name of this PUBLISH, in place or by its alias. */
+let nameAt: i32 = 0;
+let nameLength: i32 = 0;
+
+let verdict: i32 = PASS;
+let route: i32 = -1;
+let limit: i32 = -1;
+let captured: bool = false;
+let admitted: i32 = 0;
+let mayAdmit: i32 = 0;
+
+/** @param budget the most frames this call may append */
+export function beginPublishes(budget: i32): void {
+  admitted = 0;
+  mayAdmit = budget;
+}
+
+/** Learns the alias, or looks it up. @returns false when the host must tell the Topic Name */
+function resolveName(at: i32): bool {
+  nameAt = topicNameAt;
+  nameLength = topicNameLength;
+  if (publishAlias == 0) return true;
+  const entry = ALIASES_OFFSET + publishAlias * ALIAS_BYTES;
+  const kept = publishAlias < ALIASES_MAX;
+  if (nameLength == 0) {
+    if (kept && load<u64>(entry, 8) == call) {
+      nameAt = load<i32>(entry);
+      nameLength = load<i32>(entry, 4);
+      return true;
+    }
+    if (at != CHUNK_OFFSET || resolvedBytes == 0) return false;
+    nameAt = SCRATCH_OFFSET;
+    nameLength = resolvedBytes;
+  }
+  if (kept) {
+    store<i32>(entry, nameAt);
+    store<i32>(entry, nameLength, 4);
+    store<u64>(entry, call, 8);
+  }
+  return true;
+}
+
+/** The verdict on a captured PUBLISH, and its place in the segment. */
+function rate(first: i32, packetBytes: i32): i32 {
+  if (admitted >= mayAdmit) return BUDGET;
+  const payloadBytes = packetEnd - payloadAt;
+  const named = deviceBytes + nameLength + clientBytes;
+  if (!segmentFits(FRAME_FIXED_BYTES + named + propertiesLength + payloadBytes)) {
+    return SEGMENT_FULL;
+  }
+  verdict = ADMIT;
+  let reason = BURY_NONE;
+  const chain = firstLimitOf(route);
+  if (chain >= 0) {
+    limit = askLimits(chain, nameAt, nameLength, deviceBytes, packetBytes, upMs);
+    if (limit < 0) {
+      chargeLimits(chain, packetBytes, upMs);
+    } else if (askedOver == OVER_HOLD) {
+      return holdBy(limit);
+    } else if (askedOver == OVER_DROP) {
+      verdict = DROP;
+      return END;
+    } else {
+      verdict = BURY;
+      reason = BURY_LIMIT;
+    }
+  }
+  const most = maxPayloadOf(route);
+  if (reason == BURY_NONE && most > 0 && payloadBytes > most) {
+    verdict = BURY;
+    reason = BURY_PAYLOAD_TOO_LARGE;
+  }
+  const clock = flags & CLOCK_UNSYNCED ? FRAME_CLOCK_UNSYNCED : 0;
+  appendFrame(
+    route, storedIdOf(route), first, reason, clock | (propertiesLength > 0 ? FRAME_PROPERTIES : 0),
+    wallMs, upMs, publishExpiry, NAME_OFFSET, deviceBytes, nameAt, nameLength,
+    propertiesAt, propertiesLength, payloadAt, payloadBytes, CLIENT_OFFSET, clientBytes,
+  );
+  admitted++;
+  return END;
+}
+
+/** Its verdict, with what follows from it done. @returns END, else why not now */
+function judge(first: i32, qos: i32, packetBytes: i32): i32 {
+  verdict = PASS;
+  route = -1;
+  limit = -1;
+  captured = false;
+  if ((flags & (ALLOW | DOWN)) == ALLOW && !allowed(nameAt, nameLength)) {
+    verdict = DENY;
+    return END;
+  }
+  if (!(flags & CAPTURE)) return END;
+  route = routeOf(nameAt, nameLength);
+  captured = route >= 0 && (qos < QOS_2 || (flags & CAPTURE_QOS2) != 0);
+  if (!captured) return END;
+  if (qos < QOS_2) return rate(first, packetBytes);
+  if (seen(packetIdentifier)) {
+    verdict = REPEAT; // [MQTT-4.3.3-10]
+    return END;
+  }
+  const halted = rate(first, packetBytes);
+  if (halted == END && verdict != DROP) remember(packetIdentifier);
+  return halted;
+}
+
+function bitsOf(first: i32, qos: i32): i32 {
+  let bits = (qos << QOS_SHIFT) | ((first & 8) >> BIT_DUP_SHIFT);
+  if (first & 1) bits |= verdict == DENY ? BIT_RETAIN : BIT_RETAIN | BIT_LOCAL;
+  if (topicNameLength == 0) bits |= BIT_ALIASED;
+  if (!captured) return bits;
+  const copied = flags & COPY_ALL ? isLocal(route) : wantedLocally(route, nameAt, nameLength);
+  return copied ? bits | BIT_LOCAL : bits;
+}
+
+export function takePublish(row: i32, at: i32, first: i32): i32 {
+  const found = readPublish(first, version, (flags & DOWN) != 0, aliasMaximum);
+  if (found != FAULT_NONE) return refuse(found);
+  if (!resolveName(at)) return wantAlias(publishAlias);
+  const qos = (first >> 1) & 3;
+  const halted = judge(first, qos, packetEnd - at);
+  if (halted != END) return halted;
+  beginRow(row, at, first, packetIdentifier);
+  put(row, ROW_VERDICT, verdict);
+  put(row, ROW_ROUTE, route);
+  put(row, ROW_TOPIC_NAME_OFFSET, nameAt);
+  put(row, ROW_TOPIC_NAME_BYTES, nameLength);
+  put(row, ROW_PAYLOAD_OFFSET, payloadAt);
+  put(row, ROW_PAYLOAD_BYTES, packetEnd - payloadAt);
+  put(row, ROW_PROPERTIES_OFFSET, propertiesAt);
+  put(row, ROW_PROPERTIES_BYTES, propertiesLength);
+  put(row, ROW_TOPIC_ALIAS, publishAlias);
+  put(row, ROW_LIMIT, limit);
+  put(row, ROW_BITS, bitsOf(first, qos));
+  return END;
+}

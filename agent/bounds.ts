@@ -51,6 +51,8 @@ export const readAheadTotalBytes = 8 * MIB;
 export const sessionAgeDefaultMs = 7 * 86_400_000;
 /** A broker behind a listener is waited for this long. */
 export const brokerConnectWithinMs = 5_000;
+/** While a broker behind is away, it is looked for this often. */
+export const brokerProbeEveryMs = 3_000;
 /** Bytes queued towards one socket before we stop reading what would add to them. */
 export const socketBacklogBytes = 1 * MIB;
 export const connectionsMax = 10_000;
@@ -70,6 +72,9 @@ export const duplicatesPerKillFrames = egressWindowFrames;
 /** A cursor update waits for the next commit at most this long. */
 export const cursorDelayMs = 100;
 
+/** A source that lost its broker. */
+export const sourceBackoffFirstMs = 500;
+export const sourceBackoffCapMs = 30_000;
 export const backoffFirstMs = 250;
 export const backoffCapMs = 30_000;
 export const kafkaConnectTimeoutMs = 5_000;

@@ -14,7 +14,7 @@ import {
   TABLE_OFFSET, TABLE_ROWS,
 } from './layout';
 import { bucketsClear, overflows } from './limits';
-import { limitAdd, localAdd, localClear, routeAdd, routesClear } from './routes';
+import { limitAdd, localAdd, localClear, routeAdd, routeFor, routesClear } from './routes';
 import { seal, segmentBytes, segmentFrames, segmentReset, verify } from './segment';
 
 /** Of any bytes of the memory. */
@@ -37,7 +37,9 @@ export {
 };
 // Who may publish where; routes, limits, local filters.
 export { allowAdd, allowClear };
-export { bucketsClear, limitAdd, localAdd, localClear, overflows, routeAdd, routesClear };
+export {
+  bucketsClear, limitAdd, localAdd, localClear, overflows, routeAdd, routeFor, routesClear,
+};
 // One chunk, and what came of it.
 export { aliasWanted, consumed, fault, heldLimit, heldShared, ingest, needed, stop, waitMs };
 // The segment.

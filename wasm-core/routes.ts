@@ -5,7 +5,7 @@
  *
  *   route  storedId u32 | maxPayloadBytes i32 | local i32 | first limit i32 (−1 none)
  */
-import { LOCAL_TRIE, ROUTES_MAX, ROUTES_OFFSET, ROUTE_BYTES, ROUTE_TRIE } from './layout';
+import { LOCAL_TRIE, ROUTES_MAX, ROUTES_OFFSET, ROUTE_BYTES, ROUTE_TRIE, SCRATCH_OFFSET } from './layout';
 import { FAULT_NONE, FAULT_ROUTES_FULL, FAULT_ROUTE_UNKNOWN, FAULT_TRIE_FULL } from './fault';
 import { addLimit, limitsClear } from './limits';
 import { LOWEST, trieAdd, trieClear, trieEmpty, trieMatch } from './topics';
@@ -88,6 +88,11 @@ export function routeOf(topicName: i32, bytes: i32): i32 {
 @inline
 export function isLocal(routeIndex: i32): bool {
   return load<i32>(routeAt(routeIndex), ROUTE_LOCAL) != 0;
+}
+
+/** Of the Topic Name in SCRATCH. @returns route index, or −1 */
+export function routeFor(topicNameBytes: i32): i32 {
+  return routeOf(SCRATCH_OFFSET, topicNameBytes);
 }
 
 /** May a local subscriber of what this route captures want it? */

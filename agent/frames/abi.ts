@@ -17,6 +17,8 @@ export interface CoreCalls {
     burstBytes: number,
     over: number,
   ): number;
+  /** Of the Topic Name in SCRATCH. @returns route index, or −1 */
+  routeFor(topicNameBytes: number): number;
   localClear(): void;
   /** @returns 0; 1 when there is no room and everything matches from now on; −fault */
   localAdd(filterBytes: number): number;

@@ -6,8 +6,11 @@
 import { randomBytes } from 'node:crypto';
 import type { Limit, Route } from '../config/types.ts';
 import { TidegateError } from '../errors.ts';
-import { type Core, limitOver, limitPer, loadCore } from './core.ts';
+import type { Clock } from '../ingress/clock.ts';
+import type { Source } from '../ingress/source.ts';
+import { type Core, ingestFlags, limitOver, limitPer, loadCore } from './core.ts';
 import { faultName } from './faults.ts';
+import { phaseFlags } from './tell-row.ts';
 
 const epochHalfDigits = 8;
 const hexadecimal = 16;
@@ -58,6 +61,45 @@ export class PathCore {
         this.core.localAdd(this.#putText('#'));
       }
     }
+  }
+
+  /**
+   * One chunk of one source, under what its connection is known for.
+   * @param budget the most frames this call may admit
+   * @returns rows written
+   */
+  ingest(source: Source, bytes: Uint8Array, clock: Clock, budget: number): number {
+    const { name, client, aliasName, allowGroups, seen, version } = source;
+    const placed = this.putChunk(bytes);
+    this.putName(name);
+    if (client.length > 0) this.putClient(client);
+    if (aliasName !== null) this.putAlias(aliasName);
+    let flags = phaseFlags[source.phase];
+    if (!clock.synchronised) flags |= ingestFlags.clockUnsynced;
+    if (source.copiesAll) flags |= ingestFlags.copyAll;
+    if (source.authenticates) flags |= ingestFlags.auth;
+    if (allowGroups !== null) flags |= ingestFlags.allow;
+    return this.core.ingest(
+      placed,
+      name.length,
+      client.length,
+      version,
+      flags,
+      aliasName?.length ?? 0,
+      source.aliasMaximum,
+      source.maxPacketBytes,
+      seen === null ? 0 : this.putSeen(seen.keys()),
+      allowGroups ?? 0,
+      clock.now(),
+      clock.lived(),
+      budget,
+    );
+  }
+
+  /** Whether a route captures this Topic Name. */
+  captures(topicName: Uint8Array): boolean {
+    this.core.memory.set(topicName, this.core.SCRATCH_OFFSET);
+    return this.core.routeFor(topicName.length) >= 0;
   }
 
   /** @returns bytes placed: a longer chunk is taken in parts */

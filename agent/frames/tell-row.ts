@@ -12,6 +12,7 @@ export const phaseFlags: Readonly<Record<Phase, number>> = {
   first: ingestFlags.first,
   open: ingestFlags.capture | ingestFlags.captureQos2,
   down: ingestFlags.down,
+  source: ingestFlags.down | ingestFlags.capture | ingestFlags.captureQos2,
 };
 
 /** @returns the verdict on a device's PUBLISH, null for every other packet */
@@ -28,11 +29,15 @@ export function tellRow(path: PathCore, index: number, source: Source): VerdictN
     return null;
   }
   const verdict = verdictNames[cell(row.verdict)] as VerdictName;
-  if (verdict === 'pass') source.passed(type, start, end, packetId);
-  else {
-    const [bits, alias] = [cell(row.bits), cell(row.topicAlias)];
-    const [qos, copy] = [bits >> qosShift, (bits & rowBits.local) !== 0];
-    source.captured({ verdict, start, end, packetId, alias, topicName: name, qos, copy });
+  if (type !== packetTypes.publish || source.phase === 'down') {
+    source.passed(type, start, end, packetId);
+    return null;
   }
-  return type === packetTypes.publish && source.phase !== 'down' ? verdict : null;
+  const [bits, alias] = [cell(row.bits), cell(row.topicAlias)];
+  const [qos, copy] = [bits >> qosShift, (bits & rowBits.local) !== 0];
+  const aliased = (bits & rowBits.aliased) !== 0;
+  const frame = { verdict, start, end, packetId, alias, aliased, topicName: name, qos, copy };
+  if (verdict === 'pass') source.published(frame);
+  else source.captured(frame);
+  return verdict;
 }

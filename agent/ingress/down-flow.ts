@@ -1,23 +1,35 @@
 /**
  * The way down: what the broker says to the device passes untouched and in order, less what is
- * ours: the PUBACK of a copy (the device's own leaves after the commit) and the PINGRESP of a
- * PINGREQ that we sent in the device's place. Large packets are streamed, never collected.
+ * ours: the acknowledgement of a copy (the device's own leaves after the commit) and the PINGRESP
+ * of a PINGREQ that we sent in the device's place. CONNACK is handed over and comes back as the
+ * device is to see it; until then the flow is stopped. Large packets are streamed, never collected.
  */
 import type { Duplex } from 'node:stream';
+import { type AckType, ackTypes } from './ack-queue.ts';
 import type { CapturedFrame, ConnectSeen, Path, Phase, Served, Source } from './source.ts';
 
 const unbounded = 0x7fffffff;
 const nothing = Buffer.alloc(0);
-const connack = 2;
-const puback = 4;
-const pingresp = 13;
 const typeShift = 4;
+const type = { connack: 2, puback: 4, pubrec: 5, pubcomp: 7, suback: 9, pingresp: 13 } as const;
+const disconnectType = 14;
+const ackOf: Readonly<Record<number, AckType>> = {
+  [type.puback]: ackTypes.puback,
+  [type.pubrec]: ackTypes.pubrec,
+  [type.pubcomp]: ackTypes.pubcomp,
+};
+/** These are looked at whole; everything else may be streamed. */
+const looked = new Set<number>(Object.values(type));
 
 export interface DownCalls {
-  connack(code: number): void;
-  brokerAcknowledged(packetId: number): boolean;
+  /** @returns what the device gets, or null: it comes later, by `release` */
+  connack(bytes: Buffer): Buffer | null;
+  brokerAcknowledged(type: AckType, packetId: number, bytes: Buffer): boolean;
   acknowledge(): void;
   ownPing(): boolean;
+  /** @returns what the device gets instead */
+  suback(bytes: Buffer, packetId: number): Buffer;
+  disconnected(): void;
 }
 
 export class DownFlow implements Source {
@@ -31,11 +43,21 @@ export class DownFlow implements Source {
   /** Start of the run of packets that pass as they are. */
   #runStart = 0;
   #acknowledged = false;
+  /** What came behind a CONNACK that waits. */
+  #waiting: Buffer[] | null = null;
 
   readonly name: Uint8Array = nothing;
+  readonly client: Uint8Array = nothing;
+  readonly deviceName = '';
   readonly phase: Phase = 'down';
   readonly maxPacketBytes = 0;
   readonly aliasName = null;
+  readonly aliasMaximum = 0;
+  readonly seen = null;
+  readonly allowGroups = null;
+  readonly copiesAll = false;
+  readonly deviceRule = 0;
+  readonly authenticates = false;
   version = 0;
 
   constructor(device: Duplex, path: Path, calls: DownCalls) {
@@ -44,7 +66,7 @@ export class DownFlow implements Source {
     this.#calls = calls;
   }
 
-  /** False: the device reads slower than the broker writes; wait for its drain. */
+  /** False: the device reads slower than the broker writes, or waits; wait for its drain. */
   take(bytes: Buffer): boolean {
     let chunk = this.#rest.length === 0 ? bytes : Buffer.concat([this.#rest, bytes]);
     this.#rest = nothing;
@@ -54,7 +76,7 @@ export class DownFlow implements Source {
         const part = chunk.subarray(0, this.#streaming);
         this.#streaming -= part.length;
         chunk = chunk.subarray(part.length);
-        this.#device.write(part);
+        this.#write(part);
         continue;
       }
       this.#chunk = chunk;
@@ -72,37 +94,72 @@ export class DownFlow implements Source {
     }
     this.#chunk = nothing;
     if (this.#acknowledged) this.#calls.acknowledge();
-    return !this.#device.writableNeedDrain;
+    return this.#waiting === null && !this.#device.writableNeedDrain;
   }
 
-  passed(type: number, start: number, end: number, packetId: number): void {
-    if (type === connack) this.#calls.connack(packetId);
-    const ours =
-      (type === puback && this.#calls.brokerAcknowledged(packetId)) ||
-      (type === pingresp && this.#calls.ownPing());
-    if (!ours) return;
+  /** The CONNACK, and what waited behind it. */
+  release(connack: Buffer): void {
+    const behind = this.#waiting ?? [];
+    this.#waiting = null;
+    if (this.#device.destroyed) return;
+    this.#device.write(connack);
+    for (const bytes of behind) this.#device.write(bytes);
+  }
+
+  /** Something of ours, in its place among what the broker says. */
+  say(bytes: Buffer): void {
+    this.#write(bytes);
+  }
+
+  passed(packetType: number, start: number, end: number, packetId: number): void {
+    if (packetType === disconnectType) this.#calls.disconnected();
+    if (!looked.has(packetType)) return;
+    const bytes = this.#chunk.subarray(start, end);
+    const instead = this.#instead(packetType, bytes, packetId);
+    if (instead === bytes) return;
     this.#pass(start);
     this.#runStart = end;
-    if (type === puback) this.#acknowledged = true;
+    if (instead !== null && instead.length > 0) this.#write(instead);
+  }
+
+  /** @returns the bytes themselves, others in their place, or nothing */
+  #instead(packetType: number, bytes: Buffer, packetId: number): Buffer | null {
+    if (packetType === type.connack) {
+      const connack = this.#calls.connack(bytes);
+      // Written before us is nothing: CONNACK is the first packet.
+      if (connack === null) this.#waiting ??= [];
+      return connack;
+    }
+    if (packetType === type.pingresp) return this.#calls.ownPing() ? null : bytes;
+    if (packetType === type.suback) return this.#calls.suback(bytes, packetId);
+    const ack = ackOf[packetType];
+    if (ack === undefined || !this.#calls.brokerAcknowledged(ack, packetId, bytes)) return bytes;
+    this.#acknowledged = true;
+    return null;
   }
 
   /** Writes the packets since the run began. */
   #pass(end: number): void {
-    if (end > this.#runStart) this.#device.write(this.#chunk.subarray(this.#runStart, end));
+    if (end > this.#runStart) this.#write(this.#chunk.subarray(this.#runStart, end));
     this.#runStart = end;
   }
 
+  #write(bytes: Buffer): void {
+    if (this.#waiting !== null) this.#waiting.push(Buffer.from(bytes));
+    else this.#device.write(bytes);
+  }
+
   #stream(partial: Buffer, needed: number): boolean {
-    const type = (partial[0] ?? 0) >> typeShift;
-    const ours = type === connack || type === puback || type === pingresp;
-    if (ours || needed === 0) return false;
+    const packetType = (partial[0] ?? 0) >> typeShift;
+    if (looked.has(packetType) || needed === 0) return false;
     this.#streaming = needed;
     return true;
   }
 
   connect(_seen: ConnectSeen, _start: number, _end: number): void {}
+  published(_frame: CapturedFrame): void {}
   captured(_frame: CapturedFrame): void {}
-  committed(_sequence: number): void {}
+  committed(_commit: number): void {}
   wake(): Served {
     return 'served';
   }

@@ -6,328 +6,284 @@
  *          ◀─PUBACK── ack queue ◀── committed
  *          ◀──────────────── everything the broker says, less what is ours ──── broker
  *
- * States: `connecting` (waits for a whole CONNECT) → `connected` is known only from the broker's
- * CONNACK: `accepting` passes nothing behind CONNECT, so a pipelined PUBLISH is captured only once
- * the broker accepted the device → `open` → `closing` (one side ended; what was captured is still
- * committed and acknowledged) → `ending` (both sides are told) → `closed`. It refuses whatever the
- * core calls malformed by closing both sides, without DISCONNECT, so that the Will fires.
+ * States: `connecting` (waits for a whole CONNECT) → `admitting` (log-in) → `accepting` (the broker
+ * has the CONNECT; nothing behind it is taken, so a pipelined PUBLISH is captured only once the
+ * broker accepted the device) → `open` → `closing` (one side ended; what was captured is still
+ * committed and acknowledged) → `ending` (both sides are told) → `closed`. What the core calls
+ * malformed is answered as the standard says and ends both sides, the broker's
+ * without DISCONNECT, so that the Will fires. Packets of the open state are in `open-session.ts`.
  */
 import type { Duplex } from 'node:stream';
-import {
-  beforeConnectBytes,
-  closeWithinMs,
-  connectWithinMs,
-  socketBacklogBytes,
-  unacknowledgedFrames,
-} from '../bounds.ts';
+import { brokerConnectWithinMs, closeWithinMs, connectWithinMs } from '../bounds.ts';
 import type { Report } from '../events.ts';
-import type { VerdictName } from '../frames/rows.ts';
-import { AckQueue } from './ack-queue.ts';
-import { DownFlow } from './down-flow.ts';
-import { Inbox } from './inbox.ts';
-import { KeepAlive } from './keep-alive.ts';
+import { AbsentBroker } from './absent-broker.ts';
+import { type Admission, admit, type Refusal, refusals } from './admission.ts';
+import { connackRefusal, disconnectOf, readConnack, readConnect } from './connect-packet.ts';
+import type { CertificateNames } from './login.ts';
+import { OpenSession } from './open-session.ts';
 import type { PartialBudget } from './partials.ts';
-import type { CapturedFrame, ConnectSeen, Path, Phase, Served, Source, Taken } from './source.ts';
+import type { Seat } from './seat.ts';
+import type { Path } from './source.ts';
+import { UpFlow } from './up-flow.ts';
 
-const unbounded = 0x7fffffff;
 const nothing = Buffer.alloc(0);
 const pingreq = Buffer.from([0xc0, 0x00]); // [MQTT-3.12]
-/** QoS 2 copies go to the broker as QoS 1: the filter itself keeps the exactly-once dialogue. */
-const qosBits = 0x06;
-const qosOneBit = 0x02;
-const qosTwoBit = 0x04;
-const type = { publish: 3, pubrel: 6, pingreq: 12 } as const;
-const pubcompHeader = 0x70;
-/** Reason Code of a PUBLISH that a limit dropped: Quota exceeded [MQTT 5.0 table 3-4]. */
-const quotaExceeded = 0x97;
+const version5 = 5;
 
-export type FilterState = 'connecting' | 'accepting' | 'open' | 'closing' | 'ending' | 'closed';
+/** Reason Codes of a DISCONNECT by the server [MQTT 5.0 table 3-13]. */
+const reasons = {
+  shuttingDown: 0x8b,
+  keepAliveTimeout: 0x8d,
+  topicAliasInvalid: 0x94,
+  quotaExceeded: 0x97,
+} as const;
+
+export type FilterState =
+  | 'connecting'
+  | 'admitting'
+  | 'accepting'
+  | 'open'
+  | 'closing'
+  | 'ending'
+  | 'closed';
 
 export interface FilterParts {
   readonly path: Path;
   readonly partials: PartialBudget;
   readonly report: Report;
-  readonly maxPacketBytes: number;
   readonly peer: string;
   readonly number: number;
-  readonly faultName: (fault: number) => string;
-  readonly openBroker: () => Duplex;
+  readonly seat: Seat;
+  readonly certificate: CertificateNames | null;
   readonly onClosed: (filter: MqttFilter) => void;
 }
 
-export class MqttFilter implements Source {
+export class MqttFilter {
   readonly #parts: FilterParts;
   readonly #device: Duplex;
-  readonly #broker: Duplex;
-  readonly #down: DownFlow;
-  readonly #acks = new AckQueue();
-  readonly #keepAlive = new KeepAlive();
-  /** Identifiers of QoS 2 PUBLISHes that went to the broker: their PUBREL is its business. */
-  readonly #brokersQos2 = new Set<number>();
-  readonly #aliases = new Map<number, Uint8Array>();
+  readonly #session: OpenSession;
+  readonly #up: UpFlow;
+  #broker: Duplex | null = null;
   #state: FilterState = 'connecting';
-  readonly #inbox = new Inbox();
-  #deviceEnded = false;
-  #waits = false;
-  #taking = false;
-  #chunk: Buffer = nothing;
-  #connectTimer: NodeJS.Timeout;
-  #lastOwed = -1;
-
-  name: Uint8Array = nothing;
-  deviceName = '';
-  version = 0;
-  phase: Phase = 'first';
-  aliasName: Uint8Array | null = null;
+  #timer: NodeJS.Timeout;
+  /** A CONNACK that waits for its commit. */
+  #connack: { readonly commit: number; readonly bytes: Buffer } | null = null;
+  /** What the device is told at the end. */
+  #lastWords: Buffer = nothing;
+  /** The CONNECT as it came, until the broker has answered it. */
+  #connectBytes: Buffer = nothing;
+  /** The broker behind is away: only what routes capture is taken. */
+  captureOnly = false;
 
   constructor(device: Duplex, parts: FilterParts) {
     this.#device = device;
     this.#parts = parts;
-    this.#broker = parts.openBroker();
-    this.#down = new DownFlow(device, parts.path, {
-      connack: (code) => this.#connack(code),
-      brokerAcknowledged: (packetId) => this.#acks.brokerAcknowledged(packetId),
+    const up = (): UpFlow => this.#up;
+    this.#session = new OpenSession(device, parts, {
+      toBroker: (bytes) => this.#broker?.write(bytes),
+      refuse: (reason, reasonCode) => this.refuse(reason, reasonCode),
       acknowledge: () => this.#acknowledge(),
-      ownPing: () => this.#keepAlive.pingAnswered(),
+      connack: (bytes) => this.#takeConnack(bytes),
+      source: up,
     });
-    this.#connectTimer = setTimeout(() => this.refuse('connectTimeout'), connectWithinMs);
-    this.#listen();
+    this.#up = new UpFlow(device, parts, this.#session, this, {
+      mayTake: () =>
+        (this.#state === 'connecting' || this.#state === 'open') &&
+        this.#broker?.writableNeedDrain !== true,
+      isOpen: () => this.#state === 'open',
+      isClosed: () => this.#state === 'closed',
+      connect: (packet) => this.#connect(packet),
+      committed: (commit) => this.#committed(commit),
+      fault: (fault) => this.#refuseFault(fault),
+      // [MQTT-3.3.2-8]
+      aliasUnknown: () => this.refuse('topicAliasInvalid', reasons.topicAliasInvalid, true),
+      ended: () => this.#ended(),
+    });
+    this.#timer = setTimeout(() => this.refuse('connectTimeout'), connectWithinMs);
+    device.on('error', () => this.#destroy('deviceError'));
+    device.on('close', () => this.#destroy('deviceClosed'));
+    device.on('drain', () => {
+      this.#broker?.resume();
+      this.#up.takeOn();
+    });
   }
 
   get state(): FilterState {
     return this.#state;
   }
-
-  get maxPacketBytes(): number {
-    const { maxPacketBytes } = this.#parts;
-    return this.phase === 'first' ? Math.min(maxPacketBytes, beforeConnectBytes) : maxPacketBytes;
+  get held(): boolean {
+    return this.#up.held;
+  }
+  get deviceName(): string {
+    return this.#session.deviceName;
+  }
+  get version(): number {
+    return this.#session.version;
   }
 
-  #listen(): void {
-    this.#device.on('data', (chunk: Buffer) => {
-      this.#inbox.push(chunk);
-      this.#takeOn(unbounded);
+  #listenToBroker(broker: Duplex): void {
+    const ours = (): boolean => this.#broker === broker;
+    broker.on('data', (chunk: Buffer) => {
+      if (ours() && !this.#session.down.take(chunk)) broker.pause();
     });
-    this.#device.on('end', () => {
-      this.#deviceEnded = true;
-      this.#takeOn(unbounded);
-    });
-    this.#device.on('error', () => this.#destroy('deviceError'));
-    this.#device.on('close', () => this.#destroy('deviceClosed'));
-    this.#device.on('drain', () => {
-      this.#broker.resume();
-      this.#takeOn(unbounded);
-    });
-    this.#broker.on('data', (chunk: Buffer) => {
-      if (!this.#down.take(chunk)) this.#broker.pause();
-    });
-    this.#broker.on('end', () => this.#ended());
-    this.#broker.on('error', (error) => {
-      this.#parts.report('brokerFailed', { peer: this.#parts.peer, reason: error.message });
-      this.#ended();
-    });
-    this.#broker.on('close', () => this.#ended());
-    this.#broker.on('drain', () => this.#takeOn(unbounded));
+    broker.on('end', () => ours() && this.#brokerGone('ended'));
+    broker.on('error', (error) => ours() && this.#brokerGone(error.message));
+    broker.on('close', () => ours() && this.#brokerGone('closed'));
+    broker.on('drain', () => this.#up.takeOn());
   }
 
-  wake(budget = unbounded): Served {
-    this.#waits = false;
-    return this.#takeOn(budget);
+  #connect(packet: Buffer): void {
+    clearTimeout(this.#timer);
+    this.#connectBytes = packet;
+    const connect = readConnect(packet);
+    this.#session.connect(connect);
+    this.#state = 'admitting';
+    const answer = admit(this.#parts.seat, connect, this.#parts.certificate);
+    if (!(answer instanceof Promise)) this.#admitted(answer);
+    else void answer.then((admission) => this.#admitted(admission));
   }
 
-  /** Takes what is in hand as far as it may; the one loop of the upward flow. */
-  #takeOn(budget: number): Served {
-    if (this.#taking) return 'more';
-    this.#taking = true;
-    let served: Served = 'served';
-    while (this.#inbox.ready && !this.#mustWait()) {
-      this.#chunk = this.#inbox.bytes;
-      const taken = this.#parts.path.take(this, this.#chunk, budget);
-      this.aliasName = null;
-      this.#chunk = nothing;
-      // Only whole packets are signs of life.
-      if (taken.consumed > 0) this.#keepAlive.deviceSent(Date.now());
-      this.#inbox.consume(taken.consumed, taken.reason === 'partial' ? taken.needed : 0);
-      const next = this.#after(taken);
-      if (next === 'again') continue;
-      served = next;
-      break;
+  #admitted(admission: Admission): void {
+    if (this.#state !== 'admitting') return;
+    if (!admission.admitted) {
+      this.#refuseConnect(admission);
+      return;
     }
-    this.#taking = false;
-    this.#flow();
-    if (this.#deviceEnded && !this.#mustWait()) this.#ended();
-    return served;
-  }
-
-  #after(taken: Taken): Served | 'again' {
-    switch (taken.reason) {
-      case 'end':
-      case 'partial':
-        this.#inbox.settle();
-        return 'served';
-      case 'tableFull':
-      case 'afterConnect':
-        return 'again';
-      case 'budget':
-        this.#waits = true;
-        return 'more';
-      case 'held':
-        this.#parts.report('frameHeld', { device: this.deviceName, peer: this.#parts.peer });
-        this.#waits = true;
-        return 'held';
-      case 'segmentFull':
-        this.#waits = true;
-        return 'held';
-      case 'alias':
-        return this.#useAlias(taken.alias);
-      case 'fault':
-        this.refuse(this.#parts.faultName(taken.fault), true);
-        return 'served';
-    }
-  }
-
-  #useAlias(alias: number): Served | 'again' {
-    const topicName = this.#aliases.get(alias);
-    if (topicName === undefined) {
-      this.refuse('topicAliasInvalid', true); // [MQTT-3.3.2-8]
-      return 'served';
-    }
-    this.aliasName = topicName;
-    return 'again';
-  }
-
-  #mustWait(): boolean {
-    return (
-      this.#waits ||
-      (this.#state !== 'connecting' && this.#state !== 'open') ||
-      this.#broker.writableNeedDrain ||
-      this.#device.writableLength > socketBacklogBytes ||
-      this.#acks.length > unacknowledgedFrames
-    );
-  }
-
-  /** Backpressure: we read exactly while we could take. */
-  #flow(): void {
-    if (this.#state === 'closed') return;
-    this.#parts.partials.set(this, this.#inbox.heldBytes);
-    const wait = this.#mustWait();
-    if (wait && !this.#device.isPaused()) {
-      this.#device.pause();
-      this.#keepAlive.stoppedReading();
-    } else if (!wait && this.#device.isPaused()) {
-      this.#keepAlive.readsAgain(Date.now());
-      this.#device.resume();
-    }
-  }
-
-  connect(seen: ConnectSeen, start: number, end: number): void {
-    clearTimeout(this.#connectTimer);
-    this.version = seen.version;
-    this.phase = 'open';
-    this.deviceName = seen.clientId === '' ? `anonymous-${this.#parts.number}` : seen.clientId;
-    this.name = Buffer.from(this.deviceName);
-    this.#keepAlive.start(seen.keepAliveSeconds, Date.now());
+    this.#session.admitted(admission.device);
     this.#state = 'accepting';
-    this.#down.version = seen.version;
-    this.#broker.write(this.#chunk.subarray(start, end));
+    this.#up.copiesAll = !this.#parts.seat.embedded;
+    this.#timer = setTimeout(() => this.#brokerGone('no answer in time'), brokerConnectWithinMs);
+    this.#connectTo(this.#parts.seat.openBroker());
   }
 
-  passed(packetType: number, start: number, end: number, packetId: number): void {
-    if (packetType === type.pubrel && !this.#brokersQos2.delete(packetId)) {
-      this.#device.write(Buffer.from([pubcompHeader, 2, packetId >> 8, packetId & 0xff]));
-      return;
+  #connectTo(broker: Duplex): void {
+    this.#broker = broker;
+    this.#listenToBroker(broker);
+    broker.write(this.#connectBytes);
+  }
+
+  #committed(commit: number): void {
+    this.#session.acks.committed(commit);
+    const waiting = this.#connack;
+    if (waiting !== null && commit >= waiting.commit) {
+      this.#connack = null;
+      this.#session.down.release(waiting.bytes);
+      this.#broker?.resume();
+      this.#open();
     }
-    if (packetType === type.publish && ((this.#chunk[start] as number) & qosTwoBit) !== 0) {
-      this.#brokersQos2.add(packetId);
-    }
-    if (packetType === type.pingreq) this.#keepAlive.devicePinged();
-    this.#toBroker(this.#chunk.subarray(start, end));
-  }
-
-  captured(frame: CapturedFrame): void {
-    const { packetId, qos, copy, verdict } = frame;
-    if (frame.alias > 0) this.#aliases.set(frame.alias, Uint8Array.from(frame.topicName()));
-    if (copy && verdict !== 'drop') this.#copy(frame);
-    if (verdict !== 'admit') this.#reportUnusual(verdict, frame);
-    if (qos === 0) return;
-    if (verdict === 'drop') {
-      const reason = this.version === 5 ? quotaExceeded : 0;
-      this.#acks.push(this.#acks.length === 0 ? -1 : this.#lastOwed, packetId, qos, false, reason);
-      if (this.#acks.length === 1) queueMicrotask(() => this.#acknowledge());
-      return;
-    }
-    this.#lastOwed = this.#parts.path.openSegment;
-    this.#acks.push(this.#lastOwed, packetId, qos, copy);
-  }
-
-  #reportUnusual(verdict: VerdictName, frame: CapturedFrame): void {
-    const topicName = Buffer.from(frame.topicName()).toString();
-    const name = verdict === 'drop' ? 'frameDropped' : 'frameBuried';
-    this.#parts.report(name, { device: this.deviceName, topicName, qos: frame.qos });
-  }
-
-  committed(sequence: number): void {
-    this.#acks.committed(sequence);
     this.#acknowledge();
   }
 
-  /** Ends this connection because of what it sent, or did not send. */
-  refuse(reason: string, malformed = false): void {
+  #refuseFault(fault: number): void {
+    const { faults } = this.#parts.seat;
+    const name = faults.name(fault);
+    if (this.#state !== 'connecting') {
+      this.refuse(name, faults.reasonCode(fault, 'open'), true);
+      return;
+    }
+    const version = faults.connectVersion();
+    const returnCode = faults.returnCode(fault);
+    if (version >= version5) {
+      this.#lastWords = connackRefusal(version5, faults.reasonCode(fault, 'connect'), 0);
+    } else if (version > 0 && returnCode !== null) {
+      this.#lastWords = connackRefusal(version, 0, returnCode);
+    }
+    this.refuse(name, 0, true);
+  }
+
+  #refuseConnect({ reason, reasonCode, returnCode }: Omit<Refusal, 'admitted'>): void {
+    this.#lastWords = connackRefusal(this.version, reasonCode, returnCode); // [MQTT-3.2.2-6]
+    this.refuse(reason);
+  }
+
+  /**
+   * Ends this connection because of what it sent, or did not send.
+   * @param reasonCode of the DISCONNECT that version 5 gets once it is connected
+   */
+  refuse(reason: string, reasonCode: number = reasons.quotaExceeded, malformed = false): void {
     if (this.#state === 'ending' || this.#state === 'closed') return;
     const fields = { peer: this.#parts.peer, device: this.deviceName, reason };
     this.#parts.report(malformed ? 'frameRefused' : 'connectionRefused', fields);
+    if (this.#state === 'open') this.#lastWords = this.#farewell(reasonCode);
     this.#state = 'closing';
-    this.#inbox.clear();
-    this.#broker.destroy();
+    this.#up.clear();
+    this.#broker?.destroy();
     this.#endWhenAcknowledged();
   }
 
   /** Keep Alive, both ways [MQTT-3.1.2-22]; called about once a second. */
   tick(nowMs: number): void {
     if (this.#state !== 'open') return;
-    const due = this.#keepAlive.due(nowMs);
-    if (due === 'expired') this.refuse('keepAliveTimeout');
+    const { keepAlive } = this.#session;
+    const due = keepAlive.due(nowMs);
+    if (due === 'expired') this.refuse('keepAliveTimeout', reasons.keepAliveTimeout);
     if (due === 'ping') {
-      this.#keepAlive.pinged(nowMs);
-      this.#broker.write(pingreq);
+      keepAlive.pinged(nowMs);
+      this.#broker?.write(pingreq);
     }
   }
 
   /** No more bytes are taken; both sides end once everything owed was written. */
   end(): void {
+    if (this.#state === 'open') this.#lastWords = this.#farewell(reasons.shuttingDown);
     this.#ended();
   }
 
-  #copy(frame: CapturedFrame): void {
-    const bytes = this.#chunk.subarray(frame.start, frame.end);
-    const copy = frame.qos < 2 ? bytes : Buffer.from(bytes);
-    if (frame.qos > 1) copy[0] = ((copy[0] as number) & ~qosBits) | qosOneBit;
-    this.#toBroker(copy);
+  #farewell(reasonCode: number): Buffer {
+    return this.version === version5 ? disconnectOf(reasonCode) : nothing;
   }
 
-  #toBroker(bytes: Buffer): void {
-    this.#keepAlive.brokerGot(Date.now());
-    this.#broker.write(bytes);
-  }
-
-  #connack(code: number): void {
-    if (this.#state !== 'accepting') return;
+  /** @returns what the device gets now, or null: it comes with a commit */
+  #takeConnack(bytes: Buffer): Buffer | null {
+    if (this.#state !== 'accepting') return bytes;
+    clearTimeout(this.#timer);
+    const connack = readConnack(bytes, this.version, this.#parts.seat.grants);
     const fields = { peer: this.#parts.peer, device: this.deviceName, version: this.version };
-    // What follows waits until the CONNACK itself was written to the device.
-    if (code === 0) {
-      this.#state = 'open';
-      this.#parts.report('connectionOpened', fields);
-      queueMicrotask(() => this.#takeOn(unbounded));
-    } else {
-      this.#parts.report('connectionRefused', { ...fields, reason: `connack ${code}` });
+    if (connack.code !== 0) {
+      this.#parts.report('connectionRefused', { ...fields, reason: `connack ${connack.code}` });
       queueMicrotask(() => this.#ended()); // [MQTT-3.2.2-5]
+      return bytes;
     }
+    this.#connectBytes = nothing;
+    const commit = this.#session.accepted(connack);
+    this.#parts.report('connectionOpened', fields);
+    if (commit >= 0) {
+      this.#connack = { commit, bytes: connack.bytes };
+      return null;
+    }
+    // What follows waits until the CONNACK itself was written to the device.
+    queueMicrotask(() => this.#open());
+    return connack.bytes;
+  }
+
+  #open(): void {
+    if (this.#state !== 'accepting') return;
+    this.#state = 'open';
+    this.#up.takeOn();
+  }
+
+  #brokerGone(reason: string): void {
+    if (this.#state !== 'accepting') {
+      if (this.#state === 'open' && !this.#session.saidGoodbye) {
+        this.#lastWords = this.#farewell(reasons.shuttingDown);
+      }
+      this.#ended();
+      return;
+    }
+    clearTimeout(this.#timer);
+    this.#parts.report('brokerFailed', { peer: this.#parts.peer, reason });
+    this.#broker?.destroy();
+    if (this.#parts.seat.whenBrokerDown === 'capture' && !this.captureOnly) {
+      this.captureOnly = true;
+      this.#up.copiesAll = false;
+      this.#connectTo(new AbsentBroker());
+    } else this.#refuseConnect(refusals.brokerDown);
   }
 
   #acknowledge(): void {
     this.#writeAcks();
     if (this.#state === 'closing') this.#endWhenAcknowledged();
-    else if (this.#device.isPaused()) this.#takeOn(unbounded);
+    else if (this.#device.isPaused()) this.#up.takeOn();
   }
 
   #ended(): void {
@@ -338,32 +294,36 @@ export class MqttFilter implements Source {
 
   #endWhenAcknowledged(): void {
     this.#writeAcks();
-    const brokerGone = this.#broker.destroyed || this.#broker.readableEnded;
-    const stuck = this.#acks.waitsForBroker && brokerGone;
-    if (this.#acks.length > 0 && !stuck && !this.#device.destroyed) return;
+    const { acks } = this.#session;
+    const broker = this.#broker;
+    const brokerGone = broker === null || broker.destroyed || broker.readableEnded;
+    const stuck = acks.waitsForBroker && brokerGone;
+    if (acks.length > 0 && !stuck && !this.#device.destroyed) return;
     this.#state = 'ending';
-    this.#broker.end();
+    broker?.end();
+    if (this.#lastWords.length > 0 && !this.#device.destroyed) this.#device.write(this.#lastWords);
     this.#device.end(() => this.#destroy('ended'));
     // A device that does not read what it is owed is not waited for.
     setTimeout(() => this.#destroy('ended'), closeWithinMs).unref();
   }
 
   #writeAcks(): void {
-    const bytes = this.#acks.take();
+    const bytes = this.#session.acks.take();
     if (bytes !== null && !this.#device.destroyed) this.#device.write(bytes);
   }
 
   #destroy(reason: string): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
-    clearTimeout(this.#connectTimer);
-    this.#inbox.clear();
-    this.#parts.partials.set(this, 0);
-    this.#parts.path.leave(this);
+    clearTimeout(this.#timer);
+    this.#up.clear();
+    this.#parts.path.leave(this.#up);
+    this.#session.close();
     this.#parts.report('connectionClosed', { peer: this.#parts.peer, reason });
     this.#device.destroy();
-    if (!this.#broker.writableEnded) this.#broker.end();
-    setImmediate(() => this.#broker.destroy());
+    const broker = this.#broker;
+    if (broker !== null && !broker.writableEnded) broker.end();
+    setImmediate(() => broker?.destroy());
     this.#parts.onClosed(this);
   }
 }

@@ -1,7 +1,8 @@
 /**
- * What the path asks of a source of frames: one connection in the listener seat now, other seats
- * later. The path calls a source back within `take`, row by row, and again after the commit.
+ * What the path asks of a source of frames: one connection in the listener seat or the source seat,
+ * or a Will. The path calls a source back within `take`, row by row, and again after the commit.
  */
+import type { SessionChange } from '../buffer/protocol.ts';
 import type { StopName, VerdictName } from '../frames/rows.ts';
 
 export interface Taken {
@@ -25,6 +26,7 @@ export interface ConnectSeen {
   readonly clientId: string;
 }
 
+/** A PUBLISH: `captured` with a verdict, or `published` when it passes. */
 export interface CapturedFrame {
   readonly verdict: VerdictName;
   readonly packetId: number;
@@ -34,18 +36,27 @@ export interface CapturedFrame {
   readonly start: number;
   readonly end: number;
   readonly alias: number;
+  /** It has no Topic Name of its own: its alias stood for it. */
+  readonly aliased: boolean;
   readonly topicName: () => Uint8Array;
 }
 
 /** `served`: nothing more to take; `more`: the budget ended it; `held`: it waits again. */
 export type Served = 'served' | 'more' | 'held';
 
-/** `first`: only a CONNECT may come; `down`: packets of the broker to the device. */
-export type Phase = 'first' | 'open' | 'down';
+/**
+ * `first`: only a CONNECT may come; `open`: a device behind its CONNECT; `down`: packets of the
+ * broker to the device; `source`: packets of a broker to us, whose PUBLISHes are captured.
+ */
+export type Phase = 'first' | 'open' | 'down' | 'source';
 
 export interface Source {
   /** The device as records will name it, UTF-8. */
   readonly name: Uint8Array;
+  /** The claimed Client Identifier where it is another; else empty. */
+  readonly client: Uint8Array;
+  /** The same for people. */
+  readonly deviceName: string;
   /** 0 before CONNECT. */
   readonly version: number;
   readonly phase: Phase;
@@ -53,20 +64,39 @@ export interface Source {
   readonly maxPacketBytes: number;
   /** Topic Name behind the Topic Alias of the first packet, or null. */
   readonly aliasName: Uint8Array | null;
+  /** Topic Alias Maximum granted. */
+  readonly aliasMaximum: number;
+  /** QoS 2 identifiers that are captured and not released; null: none. */
+  readonly seen: ReadonlyMap<number, unknown> | null;
+  /** Bit mask of the allow rules that hold for it; null: nobody asks. */
+  readonly allowGroups: number | null;
+  /** The broker behind gets a copy of all that routes with `local` capture. */
+  readonly copiesAll: boolean;
+  /** Source seat: what of a PUBLISH names the device (`deviceRules` of the core); 0: `name`. */
+  readonly deviceRule: number;
+  /** AUTH may come [MQTT-4.12.0-6]. */
+  readonly authenticates: boolean;
   connect(seen: ConnectSeen, start: number, end: number): void;
-  /** A packet that is not captured; `code` is CONNACK's return code. */
+  /** A packet that is not captured; for CONNACK `packetId` is its code. */
   passed(type: number, start: number, end: number, packetId: number): void;
-  /** A PUBLISH with a verdict; what is stored of it is in the open segment. */
+  /** A device's PUBLISH that passes. */
+  published(frame: CapturedFrame): void;
+  /** A PUBLISH with a verdict; what is stored of it is in the open batch. */
   captured(frame: CapturedFrame): void;
-  /** The segment is on disk. */
-  committed(sequence: number): void;
+  /** The batch is on disk. */
+  committed(commit: number): void;
   /** There is room, or the wait is over: go on with the bytes in hand. */
   wake(budget?: number): Served;
 }
 
 /** The path as a source sees it. */
 export interface Path {
-  readonly openSegment: number;
+  /** What is captured now is owed to this batch. */
+  readonly openCommit: number;
   take(source: Source, bytes: Uint8Array, budget: number): Taken;
+  /** Adds a change of session state to the open batch. @returns its commit */
+  record(change: SessionChange, source: Source | null): number;
+  /** Whether a route captures this Topic Name. */
+  captures(topicName: Uint8Array): boolean;
   leave(source: Source): void;
 }

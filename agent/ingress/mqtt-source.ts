@@ -1,0 +1,145 @@
+/**
+ * The source seat: one connection to an existing broker, kept up for as long as the agent runs.
+ *
+ *   connecting ──CONNACK, SUBACK──▶ subscribed ──connection ends──▶ waiting (back-off) ──▶ connecting
+ *        └──────────── any of them ──stop──▶ stopped
+ *
+ * The session at the broker is persistent: what is not acknowledged when we leave is sent again when
+ * we come back. Topic Filters are subscribed at the first connection of a run (they may have changed
+ * since) and whenever the broker has no session of ours; with version 5 the retained messages of a
+ * filter that was there already do not come again (Retain Handling 1).
+ */
+import { sourceBackoffCapMs, sourceBackoffFirstMs } from '../bounds.ts';
+import type { MqttSourceConfig } from '../config/types.ts';
+import { messageOf } from '../errors.ts';
+import type { Report } from '../events.ts';
+import type { ConnectMqtt, MqttConnection } from '../mqtt-client.ts';
+import { SourceFilter } from './source-filter.ts';
+import type { ClientSession } from './sessions.ts';
+import type { Path } from './source.ts';
+
+const subscribeFailure = 0x80;
+
+export type SourceState = 'connecting' | 'subscribed' | 'waiting' | 'stopped';
+
+export interface SourceParts {
+  readonly config: MqttSourceConfig;
+  /** For people, and for what is kept of the session. */
+  readonly name: string;
+  readonly path: Path;
+  readonly report: Report;
+  readonly session: ClientSession;
+  readonly connect: ConnectMqtt;
+  readonly faultName: (fault: number) => string;
+  /** What the core makes of `device:`, and the name it looks for. */
+  readonly deviceRule: number;
+  readonly deviceName: Uint8Array;
+  readonly random: () => number;
+}
+
+export class MqttSource {
+  readonly #parts: SourceParts;
+  #state: SourceState = 'connecting';
+  #connection: MqttConnection | null = null;
+  #filter: SourceFilter | null = null;
+  #timer: NodeJS.Timeout | undefined;
+  #attempt = 0;
+  #subscribed = false;
+  lastError: string | null = null;
+
+  constructor(parts: SourceParts) {
+    this.#parts = parts;
+  }
+
+  get name(): string {
+    return this.#parts.name;
+  }
+  get state(): SourceState {
+    return this.#state;
+  }
+  /** A route holds it, or the disk does. */
+  get held(): boolean {
+    return this.#filter?.held === true;
+  }
+
+  /** Never waits for the broker (promise 5). */
+  start(): void {
+    void this.#connect();
+  }
+
+  async #connect(): Promise<void> {
+    this.#state = 'connecting';
+    const { config, connect, report, name } = this.#parts;
+    try {
+      const connection = await connect({
+        client: config,
+        cleanStart: false,
+        sessionExpiryMs: config.sessionExpiryMs,
+        receiveMaximum: config.receiveMaximum,
+        maximumPacketBytes: config.maxPacketSize,
+        stream: (socket) => {
+          this.#filter = this.#filterOf(socket);
+          return this.#filter;
+        },
+        ended: (error) => this.#lost(error.message),
+      });
+      this.#connection = connection;
+      if (this.#state === 'stopped') return await connection.close();
+      if (!this.#subscribed || !connection.server.sessionPresent) await this.#subscribe(connection);
+      if (this.#state !== 'connecting') return;
+      this.#state = 'subscribed';
+      this.#attempt = 0;
+      this.lastError = null;
+      report('sourceSubscribed', { source: name, resumed: connection.server.sessionPresent });
+    } catch (error) {
+      this.#connection?.destroy();
+      this.#lost(messageOf(error));
+    }
+  }
+
+  async #subscribe(connection: MqttConnection): Promise<void> {
+    const { subscribe, qos } = this.#parts.config;
+    const options = { qos, retainAsPublished: true, retainHandling: 1 } as const;
+    const granted = await connection.subscribe(subscribe, options);
+    const refused = subscribe.filter((_, index) => (granted[index] ?? 0) >= subscribeFailure);
+    if (refused.length > 0) throw new Error(`the broker refuses to subscribe ${refused.join(' ')}`);
+    this.#subscribed = true;
+  }
+
+  #filterOf(socket: ConstructorParameters<typeof SourceFilter>[0]): SourceFilter {
+    const { config, path, report, session, faultName, deviceRule, deviceName, name } = this.#parts;
+    return new SourceFilter(socket, {
+      ...{ path, report, session, faultName, deviceRule },
+      version: config.version,
+      name: deviceName,
+      maxPacketBytes: config.maxPacketSize,
+      keepAliveMs: config.keepAliveMs,
+      broker: name,
+      alive: () => this.#connection?.alive(),
+    });
+  }
+
+  #lost(reason: string): void {
+    this.#connection = null;
+    if (this.#state === 'stopped' || this.#state === 'waiting') return;
+    this.#state = 'waiting';
+    this.lastError = reason;
+    const most = Math.min(sourceBackoffCapMs, sourceBackoffFirstMs * 2 ** this.#attempt);
+    this.#attempt += 1;
+    const delayMs = Math.ceil(most * this.#parts.random());
+    this.#parts.report('sourceRetrying', { source: this.name, error: reason, delayMs });
+    this.#timer = setTimeout(() => void this.#connect(), delayMs);
+  }
+
+  /** Takes nothing more; what was taken is still committed and acknowledged until `close`. */
+  stop(): void {
+    this.#state = 'stopped';
+    clearTimeout(this.#timer);
+    this.#filter?.stopReading();
+  }
+
+  /** DISCONNECT; the session stays at the broker. */
+  async close(): Promise<void> {
+    await this.#connection?.close();
+  }
+}

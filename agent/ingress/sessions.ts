@@ -1,0 +1,99 @@
+/**
+ * What the agent itself keeps of a device's session [MQTT-4.1]: Packet Identifiers of QoS 2
+ * PUBLISHes that it captured and that were not released yet. They are durable (`session` table):
+ * the identifier is in the commit of its frame, its release in a commit before PUBCOMP, so that a
+ * frame is taken exactly once over a crash of either side. Keyed by seat and Client Identifier; two
+ * connections of one client (the older not yet closed) share one state.
+ *
+ * It dies with Clean Start, or when the broker behind says that there is no session.
+ */
+import type { SessionRow } from '../buffer/protocol.ts';
+import type { Path, Source } from './source.ts';
+
+const copiedMark = Buffer.from([1]);
+const nothing = Buffer.alloc(0);
+
+interface Captured {
+  /** The commit that makes it durable; −1: it is. */
+  readonly commit: number;
+  /** The broker behind has it too: it is asked for its part of the release. */
+  readonly copied: boolean;
+  /** Answered without storing it (a limit dropped it): nothing on disk stands for it. */
+  readonly stored: boolean;
+}
+
+export class ClientSession {
+  readonly scope: string;
+  readonly client: string;
+  readonly ids = new Map<number, Captured>();
+  readonly #path: Path;
+
+  constructor(scope: string, client: string, path: Path) {
+    this.scope = scope;
+    this.client = client;
+    this.#path = path;
+  }
+
+  /** In the commit that its frame is in. @returns that commit */
+  capture(id: number, copied: boolean, source: Source): number {
+    const body = copied ? copiedMark : nothing;
+    const commit = this.#path.record({ op: 'put', ...this.#key, id, body }, source);
+    this.ids.set(id, { commit, copied, stored: true });
+    return commit;
+  }
+
+  /** Answered, and nothing is stored of it. */
+  refuse(id: number): void {
+    this.ids.set(id, { commit: -1, copied: false, stored: false });
+  }
+
+  /** The broker behind refused its copy. */
+  keptByUsAlone(id: number): void {
+    const known = this.ids.get(id);
+    if (known !== undefined) this.ids.set(id, { ...known, copied: false });
+  }
+
+  /** @returns the commit after which PUBCOMP may leave */
+  release(id: number, source: Source): number {
+    const stored = this.ids.get(id)?.stored === true;
+    this.ids.delete(id);
+    return stored ? this.#path.record({ op: 'delete', ...this.#key, id }, source) : -1;
+  }
+
+  /** @returns the commit after which it is gone, or −1 when there was nothing */
+  clear(source: Source): number {
+    if (this.ids.size === 0) return -1;
+    this.ids.clear();
+    return this.#path.record({ op: 'clear', ...this.#key }, source);
+  }
+
+  get #key(): { scope: string; client: string; kind: 'qos2' } {
+    return { scope: this.scope, client: this.client, kind: 'qos2' };
+  }
+}
+
+export class Sessions {
+  readonly #sessions = new Map<string, ClientSession>();
+  readonly #path: Path;
+
+  constructor(rows: readonly SessionRow[], path: Path) {
+    this.#path = path;
+    for (const { scope, client, kind, id, body } of rows) {
+      if (kind !== 'qos2') continue;
+      const copied = body.length > 0;
+      this.of(scope, client).ids.set(id, { commit: -1, copied, stored: true });
+    }
+  }
+
+  of(scope: string, client: string): ClientSession {
+    const key = JSON.stringify([scope, client]);
+    const found = this.#sessions.get(key) ?? new ClientSession(scope, client, this.#path);
+    this.#sessions.set(key, found);
+    return found;
+  }
+
+  /** A connection of it ended: what holds nothing is made again when it is asked for. */
+  leave({ scope, client, ids }: ClientSession): void {
+    if (ids.size === 0) this.#sessions.delete(JSON.stringify([scope, client]));
+  }
+}

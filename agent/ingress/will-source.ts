@@ -1,0 +1,66 @@
+/**
+ * The source of one frame: a Will, published on behalf of a device that is gone. It takes the path
+ * like every PUBLISH (routes, limits, commit); `taken` is called in the turn in which the frame is
+ * in the open batch, so that what the caller records then is in the same commit.
+ */
+import type { CapturedFrame, ConnectSeen, Path, Phase, Served, Source } from './source.ts';
+
+const oneFrame = 1;
+const nothing = Buffer.alloc(0);
+
+export interface Deceased {
+  readonly device: string;
+  readonly client: string;
+  readonly version: number;
+}
+
+export class WillSource implements Source {
+  readonly #path: Path;
+  readonly #bytes: Buffer;
+  readonly #taken: () => void;
+  readonly name: Uint8Array;
+  readonly client: Uint8Array;
+  readonly version: number;
+  readonly phase: Phase = 'open';
+  readonly maxPacketBytes = 0;
+  readonly aliasName = null;
+  readonly aliasMaximum = 0;
+  readonly seen = null;
+  readonly allowGroups = null;
+  readonly copiesAll = false;
+  readonly deviceRule = 0;
+  readonly authenticates = false;
+  readonly deviceName: string;
+
+  constructor(path: Path, deceased: Deceased, bytes: Buffer, taken: () => void) {
+    this.#path = path;
+    this.#bytes = bytes;
+    this.#taken = taken;
+    this.deviceName = deceased.device;
+    this.name = Buffer.from(deceased.device);
+    this.client = deceased.client === deceased.device ? nothing : Buffer.from(deceased.client);
+    this.version = deceased.version;
+  }
+
+  begin(): void {
+    this.wake();
+  }
+
+  wake(): Served {
+    for (;;) {
+      const { consumed, reason } = this.#path.take(this, this.#bytes, oneFrame);
+      if (consumed > 0 || reason === 'fault') {
+        // No route wants it any more, or it is in the open batch: either way its row goes.
+        this.#taken();
+        return 'served';
+      }
+      if (reason === 'held' || reason === 'segmentFull') return 'held';
+    }
+  }
+
+  connect(_seen: ConnectSeen, _start: number, _end: number): void {}
+  passed(_type: number, _start: number, _end: number, _packetId: number): void {}
+  published(_frame: CapturedFrame): void {}
+  captured(_frame: CapturedFrame): void {}
+  committed(_commit: number): void {}
+}

@@ -1,0 +1,155 @@
+/**
+ * Wills are events too [MQTT-3.1.2-8]: a Will whose Topic Name a route matches is kept durably with
+ * the CONNECT (the CONNACK waits for its COMMIT), and appended when the connection ends without
+ * DISCONNECT, or with 0x04, after its Will Delay, unless the session resumes before [MQTT-3.1.3-9].
+ * The broker behind has the Will as well and serves local subscribers; here it only becomes a frame.
+ *
+ *   armed ──connection ends──▶ due (Will Delay) ──▶ PUBLISH on the path, in whose commit its row goes
+ *     └──DISCONNECT 0x00──▶ discarded      └──session resumes──▶ discarded
+ *
+ * After a crash of the agent every connection is gone, so that what is stored is due.
+ */
+import type { SessionChange, SessionRow } from '../buffer/protocol.ts';
+import type { ConnectPacket, Will } from './connect-packet.ts';
+import { willPublish } from './publish-packet.ts';
+import type { Path, Source } from './source.ts';
+import { WillSource } from './will-source.ts';
+
+const msPerSecond = 1_000;
+/** setTimeout takes no more. */
+const longestTimerMs = 0x7fff_ffff;
+
+/** As it is stored. */
+interface StoredWill {
+  readonly device: string;
+  readonly version: number;
+  readonly delaySeconds: number;
+  /** base64 of the PUBLISH it becomes. */
+  readonly packet: string;
+}
+
+export interface ArmedWill {
+  readonly scope: string;
+  readonly client: string;
+  readonly id: number;
+  readonly stored: StoredWill;
+}
+
+export class Wills {
+  readonly #path: Path;
+  readonly #due = new Map<ArmedWill, NodeJS.Timeout>();
+  /** Open connections of a client: there may be two while one takes over. */
+  readonly #connections = new Map<string, number>();
+  #nextId = 1;
+  #closed = false;
+
+  constructor(path: Path) {
+    this.#path = path;
+  }
+
+  /** What an earlier run left: every one of them is due. */
+  restore(rows: readonly SessionRow[]): void {
+    for (const { scope, client, kind, id, body } of rows) {
+      if (kind !== 'will') continue;
+      this.#nextId = Math.max(this.#nextId, id + 1);
+      const stored = JSON.parse(Buffer.from(body).toString()) as StoredWill;
+      this.#arrange({ scope, client, id, stored });
+    }
+  }
+
+  /** @returns the armed Will and the commit that makes it durable; null when no route wants it */
+  arm(
+    whose: { readonly scope: string; readonly client: string; readonly device: string },
+    will: Will,
+    { version, sessionExpirySeconds }: ConnectPacket,
+    source: Source,
+  ): { will: ArmedWill; commit: number } | null {
+    if (!this.#path.captures(Buffer.from(will.topicName))) return null;
+    const { scope, client, device } = whose;
+    const stored: StoredWill = {
+      device,
+      version,
+      // The session's end comes first [MQTT 5.0 section 3.1.3.2.2].
+      delaySeconds: Math.min(will.delaySeconds, sessionExpirySeconds),
+      packet: willPublish(will, version).toString('base64'),
+    };
+    const armed = { scope, client, id: this.#nextId++, stored };
+    const body = Buffer.from(JSON.stringify(stored));
+    return { will: armed, commit: this.#record({ op: 'put', ...rowOf(armed), body }, source) };
+  }
+
+  /** @param resumed the same session goes on; else it ended, and a Will that waits is due now */
+  connected(scope: string, client: string, resumed: boolean): void {
+    const key = keyOf(scope, client);
+    this.#connections.set(key, (this.#connections.get(key) ?? 0) + 1);
+    for (const [will, timer] of this.#due) {
+      if (will.scope !== scope || will.client !== client) continue;
+      clearTimeout(timer);
+      this.#due.delete(will);
+      if (resumed) this.#discard(will);
+      else this.#publish(will);
+    }
+  }
+
+  /** @param clean the device said DISCONNECT with Normal disconnection [MQTT-3.14.4-3] */
+  disconnected(scope: string, client: string, will: ArmedWill | null, clean: boolean): void {
+    const key = keyOf(scope, client);
+    const left = (this.#connections.get(key) ?? 1) - 1;
+    if (left > 0) this.#connections.set(key, left);
+    else this.#connections.delete(key);
+    if (will === null || this.#closed) return;
+    // Taken over by a connection that goes on with the session [MQTT-3.1.3-9].
+    if (clean || (left > 0 && will.stored.delaySeconds > 0)) this.#discard(will);
+    else this.#arrange(will);
+  }
+
+  /** What waits stays on disk and is due at the next start. */
+  close(): void {
+    this.#closed = true;
+    for (const timer of this.#due.values()) clearTimeout(timer);
+    this.#due.clear();
+  }
+
+  #discard(will: ArmedWill): void {
+    this.#record({ op: 'delete', ...rowOf(will) });
+  }
+
+  #record(change: SessionChange, source: Source | null = null): number {
+    return this.#path.record(change, source);
+  }
+
+  #arrange(will: ArmedWill): void {
+    const delayMs = Math.min(will.stored.delaySeconds * msPerSecond, longestTimerMs);
+    if (delayMs === 0) {
+      this.#publish(will);
+      return;
+    }
+    const timer = setTimeout(() => {
+      this.#due.delete(will);
+      this.#publish(will);
+    }, delayMs);
+    timer.unref();
+    this.#due.set(will, timer);
+  }
+
+  #publish(will: ArmedWill): void {
+    const { device, version, packet } = will.stored;
+    const bytes = Buffer.from(packet, 'base64');
+    new WillSource(this.#path, { device, client: will.client, version }, bytes, () => {
+      this.#discard(will);
+    }).begin();
+  }
+}
+
+function keyOf(scope: string, client: string): string {
+  return JSON.stringify([scope, client]);
+}
+
+function rowOf({ scope, client, id }: ArmedWill): {
+  scope: string;
+  client: string;
+  kind: 'will';
+  id: number;
+} {
+  return { scope, client, kind: 'will', id };
+}

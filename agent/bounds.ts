@@ -41,6 +41,12 @@ export const listenerReceiveMaximum = 1_024;
 export const sourceReceiveMaximumDefault = 8_192;
 /** PUBLISHes of an MQTT upstream without an answer. */
 export const mqttInFlightDefault = 256;
+/** A connection that we open to an MQTT server has its CONNACK within this, or is given up. */
+export const mqttConnectWithinMs = 15_000;
+/** A server that does not close after our DISCONNECT is not waited for longer. */
+export const mqttDisconnectWithinMs = 500;
+/** Largest message of a WebSocket that we take from an MQTT server. */
+export const websocketMessageBytes = 2 * MIB;
 /** Topic Aliases that a listener grants one device; the broker behind may grant fewer. */
 export const topicAliasMaximum = 64;
 /** What one held device may have sent us beyond the frame that is held; then reading stops. */

@@ -104,6 +104,11 @@ const table = {
     exit: 69,
     remedy: 'Give this agent the right to write there, then tidegate upstream resume NAME.',
   },
+  upstreamUnsuited: {
+    class: 'halt',
+    exit: 69,
+    remedy: 'Mend what the config asks of this MQTT server: version, clientId, qos or address.',
+  },
   upstreamFenced: {
     class: 'halt',
     exit: 69,

@@ -1,9 +1,10 @@
 /**
  * A Mosquitto of Debian's package on a free port of 127.0.0.1, with a folder of its own; stopped by
  * its pid. Persistence is on unless a test says otherwise, everything else as the package has it.
+ * It can be killed and started again on the same port and folder, and its log can be read.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { accepts, eventually } from './agent.ts';
@@ -15,52 +16,85 @@ const systemPaths = '/usr/sbin:/usr/local/sbin';
 export interface MosquittoOptions {
   readonly persistence?: boolean;
   readonly parent?: string;
-  /** Further lines of mosquitto.conf. */
+  /** Of the first listener; 0 or left out: a free one. */
+  readonly port?: number;
+  /** Further lines of mosquitto.conf; those of the first listener stand first. */
   readonly lines?: readonly string[];
+  /** False: who connects needs what `lines` say. */
+  readonly anonymous?: boolean;
 }
 
-export interface Mosquitto {
+export class Mosquitto {
   readonly port: number;
-  readonly pid: number;
-  stop(): Promise<void>;
+  /** For the files that `lines` of a later start name. */
+  readonly directory: string;
+  readonly #options: MosquittoOptions;
+  #child: ChildProcess | null = null;
+  #exited: Promise<void> = Promise.resolve();
+
+  constructor(port: number, directory: string, options: MosquittoOptions) {
+    this.port = port;
+    this.directory = directory;
+    this.#options = options;
+  }
+
+  get pid(): number {
+    return this.#child?.pid ?? 0;
+  }
+
+  get log(): string {
+    return readFileSync(join(this.directory, 'mosquitto.log'), 'utf8');
+  }
+
+  /** Again, after `kill`: on the same port, with what it kept. */
+  async start(lines = this.#options.lines ?? []): Promise<void> {
+    const config = join(this.directory, 'mosquitto.conf');
+    const { persistence = true, anonymous = true } = this.#options;
+    const all = [
+      `listener ${this.port} 127.0.0.1`,
+      ...lines,
+      `allow_anonymous ${anonymous}`,
+      `persistence ${persistence}`,
+      `persistence_location ${this.directory}/`,
+      `log_dest file ${this.directory}/mosquitto.log`,
+      'log_type all',
+      ...(process.getuid?.() === 0 ? ['user root'] : []),
+    ];
+    writeFileSync(config, `${all.join('\n')}\n`);
+    const child = spawn('mosquitto', ['-c', config], {
+      stdio: 'ignore',
+      env: { ...process.env, PATH: `${process.env.PATH}:${systemPaths}` },
+    });
+    this.#child = child;
+    this.#exited = new Promise<void>((resolve) => {
+      child.once('exit', () => resolve());
+      child.once('error', () => resolve());
+    });
+    try {
+      await eventually('mosquitto listens', startWithinMs, () => accepts(this.port));
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+  }
+
+  async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    const child = this.#child;
+    if (child?.pid !== undefined && child.exitCode === null) child.kill(signal);
+    await this.#exited;
+  }
+
+  async stop(): Promise<void> {
+    await this.kill();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
 }
 
 export async function startMosquitto(options: MosquittoOptions = {}): Promise<Mosquitto> {
   const directory = mkdtempSync(join(options.parent ?? tmpdir(), 'tidegate-mosquitto-'));
-  const [port] = await freePorts(1);
+  const port = options.port || (await freePorts(1))[0];
   if (port === undefined) throw new Error('no free port');
-  const config = join(directory, 'mosquitto.conf');
-  const lines = [
-    `listener ${port} 127.0.0.1`,
-    'allow_anonymous true',
-    `persistence ${(options.persistence ?? true) ? 'true' : 'false'}`,
-    `persistence_location ${directory}/`,
-    'log_dest stderr',
-    'log_type error',
-    ...(process.getuid?.() === 0 ? ['user root'] : []),
-    ...(options.lines ?? []),
-  ];
-  writeFileSync(config, `${lines.join('\n')}\n`);
-  const child = spawn('mosquitto', ['-c', config], {
-    stdio: 'ignore',
-    env: { ...process.env, PATH: `${process.env.PATH}:${systemPaths}` },
-  });
-  const exited = new Promise<void>((resolve) => {
-    child.once('exit', () => resolve());
-    child.once('error', () => resolve());
-  });
-  const stop = () => end(child, exited, directory);
-  try {
-    await eventually('mosquitto listens', startWithinMs, () => accepts(port));
-  } catch (error) {
-    await stop();
-    throw error;
-  }
-  return { port, pid: child.pid ?? 0, stop };
-}
-
-async function end(child: ChildProcess, exited: Promise<void>, directory: string): Promise<void> {
-  if (child.pid !== undefined && child.exitCode === null) child.kill('SIGKILL');
-  await exited;
-  rmSync(directory, { recursive: true, force: true });
+  const server = new Mosquitto(port, directory, options);
+  await server.start();
+  return server;
 }

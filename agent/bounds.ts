@@ -97,6 +97,8 @@ export const stopWithinDefaultMs = 5_000;
 
 export const routesMax = 512;
 export const limitsMax = 1_024;
+/** Device patterns with publish rules, all listeners together: bits of a connection's mask. */
+export const allowPatternsMax = 32;
 export const limitBuckets = 16_384;
 export const topicNameBytes = 65_535;
 

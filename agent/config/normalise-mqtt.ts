@@ -1,5 +1,6 @@
 /**
- * The MQTT seats, as the schema accepted them → their part of `Config`.
+ * The MQTT seats, as the schema accepted them → their part of `Config`: lists where one may stand
+ * alone, null where nothing was written, Client Identifiers made of the gateway.
  */
 import * as v from 'valibot';
 import type { Written } from './schema.ts';
@@ -23,7 +24,6 @@ type WrittenClient = Pick<
 >;
 
 const defaultBind = '127.0.0.1:1883';
-const versionNumbers = { '3.1.1': 4, '5': 5 } as const;
 
 /** Without a word on MQTT there is one listener; a config with sources says its listeners. */
 export function listenersOf(mqtt: Written['mqtt']): Listener[] {
@@ -62,7 +62,7 @@ export function clientTlsOf(tls: WrittenClientTls | undefined): ClientTls {
 export function clientOf(written: WrittenClient, clientId: string): MqttClientConfig {
   return {
     url: written.url,
-    version: versionNumbers[written.version],
+    version: written.version,
     clientId: written.clientId ?? clientId,
     username: written.username ?? null,
     password: written.password ?? null,

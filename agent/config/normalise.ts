@@ -1,6 +1,6 @@
 /**
  * What the schema accepted → `Config`: defaults that depend on another key (lag, bursts), one
- * target as a list of one, and the two kinds of upstream told apart.
+ * target as a list of one, and the kinds of upstream told apart.
  */
 import { gatewayDefault } from './gateway.ts';
 import { clientOf, clientTlsOf, listenersOf, sourceOf } from './normalise-mqtt.ts';
@@ -31,7 +31,7 @@ export function normalise(written: Written): Config {
   const upstreams = Object.fromEntries(
     Object.entries(written.upstreams).map(([name, upstream]) => [
       name,
-      upstreamOf(upstream, names.length === 1, written.buffer, `tidegate-${gateway}-${name}`),
+      upstreamOf(upstream, names.length === 1, written.buffer, `tidegate-${gateway}-to-${name}`),
     ]),
   );
   return {
@@ -99,7 +99,7 @@ function upstreamOf(
   };
   if (kafka) return { kind: 'kafka', ...kafkaOf(kafka), lag, drain, from };
   if (mqtt) return { kind: 'mqtt', ...mqttOf(mqtt, clientId), lag, drain, from };
-  if (!file) throw new TypeError('relations.ts lets no upstream pass that is neither');
+  if (!file) throw new TypeError('relations.ts lets no upstream pass that is none of them');
   const { directory, rotateBytes, rotateEvery } = file;
   return { kind: 'file', directory, rotateBytes, rotateEveryMs: rotateEvery, lag, drain, from };
 }

@@ -6,13 +6,17 @@ import { type Complain, type DraftMap, listOf, mapOf } from './draft.ts';
 import type { KeyPath } from './types.ts';
 import { isLoopback, showAddress } from './units.ts';
 
+const mqtt311 = 4;
+const names = ['username', 'password'] as const;
+const tokens = ['token', 'tokenFile'] as const;
+
 export function relateClients(draft: DraftMap, complain: Complain): void {
   const mqtt = mapOf(draft.mqtt);
   for (const [index, value] of listOf(mqtt.listeners).entries()) {
     const listener = mapOf(value);
     const path = ['mqtt', 'listeners', index];
     plain(listener.broker, listener, [...path, 'broker'], complain);
-    wholePair(mapOf(listener.brokerTls), [...path, 'brokerTls'], complain);
+    relateTls(listener.brokerTls, listener.broker, [...path, 'brokerTls'], complain);
   }
   for (const [index, value] of listOf(mqtt.sources).entries()) {
     client(mapOf(value), ['mqtt', 'sources', index], complain);
@@ -26,8 +30,8 @@ export function relateClients(draft: DraftMap, complain: Complain): void {
 
 function client(map: DraftMap, path: KeyPath, complain: Complain): void {
   plain(map.url, map, [...path, 'url'], complain);
-  wholePair(mapOf(map.tls), [...path, 'tls'], complain);
-  if (map.password !== undefined && map.username === undefined && map.version === '3.1.1') {
+  relateTls(map.tls, map.url, [...path, 'tls'], complain);
+  if (map.password !== undefined && map.username === undefined && map.version === mqtt311) {
     const message = 'MQTT 3.1.1 has no Password without a User Name';
     complain([...path, 'password'], message, 'Add username.'); // [MQTT-3.1.2-22]
   }
@@ -41,6 +45,15 @@ function plain(url: unknown, map: DraftMap, path: KeyPath, complain: Complain): 
   const scheme = websocket === true ? 'wss' : 'mqtts';
   const remedy = `Write ${scheme}://, or say insecure: true on a trusted network.`;
   complain(path, message, remedy);
+}
+
+/** TLS keys beside an address that is spoken to without TLS would be silent. */
+function relateTls(tls: unknown, url: unknown, path: KeyPath, complain: Complain): void {
+  wholePair(mapOf(tls), path, complain);
+  if (tls === undefined || url === undefined || mapOf(url).tls === true) return;
+  if (url !== 'embedded' && mapOf(url).host === undefined) return;
+  const scheme = mapOf(url).websocket === true ? 'wss://' : 'mqtts://';
+  complain(path, 'is about TLS, which is not used there', `Write ${scheme}, or take it out.`);
 }
 
 function wholePair(tls: DraftMap, path: KeyPath, complain: Complain): void {
@@ -69,16 +82,26 @@ function relateKafka(kafka: DraftMap, path: KeyPath, complain: Complain): void {
 }
 
 function relateSasl(sasl: DraftMap, path: KeyPath, complain: Complain): void {
-  if (sasl.mechanism === undefined) return;
-  if (sasl.mechanism === 'oauthbearer') {
-    const tokens = [sasl.token, sasl.tokenFile].filter((value) => value !== undefined);
-    if (tokens.length === 1) return;
-    const message = tokens.length === 0 ? 'has no token' : 'has two tokens';
+  const { mechanism } = sasl;
+  if (typeof mechanism !== 'string') return;
+  const [own, foreign] = mechanism === 'oauthbearer' ? [tokens, names] : [names, tokens];
+  for (const key of foreign) {
+    if (sasl[key] === undefined) continue;
+    complain(
+      [...path, key],
+      `${mechanism} has no ${key}`,
+      `Take it out; it has ${own.join(', ')}.`,
+    );
+  }
+  if (own === tokens) {
+    const count = tokens.filter((key) => sasl[key] !== undefined).length;
+    if (count === 1) return;
+    const message = count === 0 ? 'has no token' : 'has two tokens';
     complain(path, message, 'Give it one of token and tokenFile.');
     return;
   }
-  for (const key of ['username', 'password']) {
+  for (const key of names) {
     if (sasl[key] !== undefined) continue;
-    complain(path, `${String(sasl.mechanism)} needs ${key}`, `Add ${key}.`);
+    complain(path, `${mechanism} needs ${key}`, `Add ${key}.`);
   }
 }

@@ -1,18 +1,21 @@
 /**
- * What must hold in the MQTT seats: who is the device, who may do what, what stands behind whom.
+ * What must hold in a listener: who is the device, who may do what, what stands behind whom.
  *
  * - a captured PUBLISH never meets the external broker's access rules: the listener has allow rules
  *   of its own, or says `publishAcl: none`
  * - an identity other than the Client Identifier is one that was proven here
- * - in a source seat one held frame blocks every device of that broker
- * - what we publish to a broker does not come back to us through a route (static loops)
+ * - a rule that tells devices apart rests on a name that was proven, or a warning says so
+ *
+ * Sources are in relations-sources.ts.
  */
-import { type Complain, type DraftMap, listOf, mapOf, targetsOf, textOf } from './draft.ts';
-import { filterFault, overlaps, withoutShare } from './topic-filter.ts';
+import { allowPatternsMax } from '../bounds.ts';
+import { type Complain, type DraftMap, listOf, mapOf, textOf } from './draft.ts';
+import { filtersAt, relateSource } from './relations-sources.ts';
 import type { KeyPath } from './types.ts';
 
 const warning = { severity: 'warning' } as const;
 const devicePlace = '{device}';
+const everyDevice = '*';
 
 export function relateMqtt(draft: DraftMap, complain: Complain): void {
   const mqtt = mapOf(draft.mqtt);
@@ -22,6 +25,7 @@ export function relateMqtt(draft: DraftMap, complain: Complain): void {
     relateBroker(mapOf(listener), path, complain);
     relateAllow(mapOf(listener), path, complain);
   }
+  relatePatterns(mqtt, complain);
   for (const [index, source] of listOf(mqtt.sources).entries()) {
     const path = ['mqtt', 'sources', index];
     relateSource(mapOf(source), path, draft, complain);
@@ -76,92 +80,50 @@ function relateBroker(listener: DraftMap, path: KeyPath, complain: Complain): vo
 }
 
 function relateAllow(listener: DraftMap, path: KeyPath, complain: Complain): void {
-  for (const [index, rule] of listOf(listener.allow).entries()) {
+  const rules = listOf(listener.allow).map(mapOf);
+  for (const [index, { publish, subscribe }] of rules.entries()) {
     const here = [...path, 'allow', index];
-    const { publish, subscribe } = mapOf(rule);
     if (publish === undefined && subscribe === undefined) {
       complain(here, 'allows nothing', 'Add publish: or subscribe: with Topic Filters.');
     }
-    for (const [key, value] of Object.entries({ publish, subscribe })) {
-      for (const filter of filtersOf(value)) {
-        const bad = filter
-          .split('/')
-          .find((level) => level.includes(devicePlace) && level !== devicePlace);
-        if (bad === undefined) continue;
-        const message = `${bad} is only partly ${devicePlace}`;
-        complain([...here, key], message, `Let ${devicePlace} be a whole level.`);
-      }
+    relatePlaces(publish, [...here, 'publish'], complain);
+    relatePlaces(subscribe, [...here, 'subscribe'], complain);
+  }
+  const first = rules.findIndex(tellsDevicesApart);
+  if (first < 0 || listener.identity !== 'clientId') return;
+  const message = 'tells devices apart by the Client Identifier, which anyone may claim';
+  const remedy = 'Say identity: username (with users), or identity: certificate.';
+  complain([...path, 'allow', first], message, remedy, warning);
+}
+
+function tellsDevicesApart({ device, publish, subscribe }: DraftMap): boolean {
+  if (device !== undefined && device !== everyDevice) return true;
+  return JSON.stringify([publish, subscribe]).includes(devicePlace);
+}
+
+function relatePlaces(filters: unknown, path: KeyPath, complain: Complain): void {
+  for (const { written, here } of filtersAt(filters, path)) {
+    const levels = written.split('/');
+    const bad = levels.find((level) => level.includes(devicePlace) && level !== devicePlace);
+    if (bad === undefined) continue;
+    const message = `${bad} is only partly ${devicePlace}`;
+    complain(here, message, `Let ${devicePlace} be a whole level.`);
+  }
+}
+
+/** Each device pattern of a listener with publish rules is one bit of a connection's mask. */
+function relatePatterns(mqtt: DraftMap, complain: Complain): void {
+  const patterns = new Set<string>();
+  for (const [index, listener] of listOf(mqtt.listeners).entries()) {
+    for (const [place, rule] of listOf(mapOf(listener).allow).entries()) {
+      const { device, publish } = mapOf(rule);
+      if (publish === undefined) continue;
+      patterns.add(`${index} ${textOf(device)}`);
+      if (patterns.size <= allowPatternsMax) continue;
+      const message = `is one device pattern with publish rules more than ${allowPatternsMax}`;
+      const remedy = 'Let one pattern (*) serve several devices; {device} keeps them apart.';
+      complain(['mqtt', 'listeners', index, 'allow', place], message, remedy);
+      return;
     }
-  }
-}
-
-function filtersOf(value: unknown): string[] {
-  return (Array.isArray(value) ? value : [value]).filter((each) => typeof each === 'string');
-}
-
-function relateSource(source: DraftMap, path: KeyPath, draft: DraftMap, complain: Complain): void {
-  const subscribed: string[] = [];
-  for (const written of filtersOf(source.subscribe)) {
-    const filter = withoutShare(written);
-    const fault = filter === null ? badShare : filterFault(filter);
-    if (fault) complain([...path, 'subscribe'], `${written} ${fault.wrong}`, fault.remedy);
-    else if (filter !== null) subscribed.push(filter);
-  }
-  relateDevice(source, path, complain);
-  for (const [index, value] of listOf(draft.routes).entries()) {
-    const route = mapOf(value);
-    const from = textOf(route.from);
-    if (from === null || filterFault(from)) continue;
-    if (!subscribed.some((filter) => overlaps(filter, from))) continue;
-    relateHold(route, ['routes', index], complain);
-    relateLoop(source, subscribed, draft, index, complain);
-  }
-}
-
-const badShare = {
-  wrong: 'is not a shared subscription',
-  remedy: 'Write $share/GROUP/FILTER; GROUP has no / + #.',
-};
-
-function relateDevice(source: DraftMap, path: KeyPath, complain: Complain): void {
-  const device = textOf(source.device);
-  if (device === null || /^(?:\{topic\}|\{[1-9]\d?\}|property:.+)$/.test(device)) return;
-  const remedy = 'Write {topic}, {1} for the first wildcard of the route, or property:NAME.';
-  complain([...path, 'device'], `${device} does not name who published`, remedy);
-}
-
-function relateHold(route: DraftMap, path: KeyPath, complain: Complain): void {
-  for (const [place, value] of listOf(route.limits).entries()) {
-    const { per, over } = mapOf(value);
-    if (over !== 'hold' || (per !== 'device' && per !== 'topicName')) continue;
-    complain(
-      [...path, 'limits', place, 'over'],
-      `hold per ${per} on a route that a source feeds: one held frame would block every device`,
-      'Write over: drop or over: bury, or limit per: route.',
-    );
-  }
-}
-
-/** A target on the very broker that the source subscribes at, under a Topic Name it hears again. */
-function relateLoop(
-  source: DraftMap,
-  subscribed: readonly string[],
-  draft: DraftMap,
-  index: number,
-  complain: Complain,
-): void {
-  const route = mapOf(listOf(draft.routes)[index]);
-  const from = textOf(route.from) ?? '#';
-  const { host, port } = mapOf(source.url);
-  for (const { target, path } of targetsOf(route, ['routes', index])) {
-    const upstream = mapOf(mapOf(draft.upstreams)[textOf(target.upstream) ?? '']);
-    const url = mapOf(mapOf(upstream.mqtt).url);
-    if (url.host !== host || url.port !== port || host === undefined) continue;
-    const topic = textOf(target.topic) ?? '{topic}';
-    const written = topic.replaceAll('{topic}', from).replaceAll(/[^/]*\{[^}]*\}[^/]*/g, '+');
-    const back = filterFault(written) ? '#' : written;
-    if (!subscribed.some((filter) => overlaps(filter, back))) continue;
-    const message = `${topic} is published where mqtt.sources hears it again: a loop`;
-    complain([...path, 'topic'], message, 'Publish under a Topic Name that no source subscribes.');
   }
 }

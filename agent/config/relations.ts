@@ -35,6 +35,11 @@ export function relate(written: DraftMap, draft: DraftMap, complain: Complain): 
   relateLimits(draft, complain);
 }
 
+const plainListener =
+  'Add tls: { certificate: FILE, key: FILE }, bind 127.0.0.1, or say insecure: true on a trusted' +
+  ' network.';
+const plainHttp = 'Bind 127.0.0.1, or say insecure: true on a trusted network.';
+
 interface Bound {
   readonly path: KeyPath;
   readonly address: Address;
@@ -48,14 +53,14 @@ function addressOf(value: unknown): Address | null {
 function relateListeners(draft: DraftMap, complain: Complain): void {
   const listeners = listOf(mapOf(draft.mqtt).listeners);
   const taken: Bound[] = [];
-  const bind = (map: DraftMap, path: KeyPath, what: string): void => {
+  const bind = (map: DraftMap, path: KeyPath, remedy: string): void => {
     const address = addressOf(map.bind);
     if (!address) return;
     if (map.insecure !== true && map.tls === undefined && !isLoopback(address.host)) {
       complain(
         [...path, 'bind'],
         `${showAddress(address)} is open to other machines in plain text`,
-        `Bind ${what} to 127.0.0.1, add tls, or say insecure: true on a trusted network.`,
+        remedy,
       );
     }
     const other = taken.find((earlier) => collides(earlier.address, address));
@@ -66,9 +71,9 @@ function relateListeners(draft: DraftMap, complain: Complain): void {
     taken.push({ path, address });
   };
   for (const [index, listener] of listeners.entries()) {
-    bind(mapOf(listener), ['mqtt', 'listeners', index], 'the listener');
+    bind(mapOf(listener), ['mqtt', 'listeners', index], plainListener);
   }
-  bind(mapOf(draft.http), ['http'], 'http');
+  bind(mapOf(draft.http), ['http'], plainHttp);
   const sources = listOf(mapOf(draft.mqtt).sources);
   if (Array.isArray(mapOf(draft.mqtt).listeners) && listeners.length + sources.length === 0) {
     const message = 'no listener and no source: no device can be heard';

@@ -9,7 +9,7 @@
 import * as v from 'valibot';
 import { nearest } from './nearest.ts';
 import { filterFault } from './topic-filter.ts';
-import type { MqttUrl } from './types.ts';
+import type { Address, MqttUrl } from './types.ts';
 import type { Read } from './units.ts';
 import {
   addressPattern,
@@ -132,6 +132,13 @@ export function address(given: Facts) {
   return v.pipe(v.unknown(), facts(given, null, addressPattern), read(readAddress));
 }
 
+/** Of a server: port 0 is for listeners, which are given a free one. */
+export function serverAddress(given: Facts) {
+  const reachable = (address: Address) =>
+    address.port > 0 ? null : complaint('has port 0, which nobody can reach', 'Write host:port.');
+  return v.pipe(v.unknown(), facts(given, null, addressPattern), read(readAddress, reachable));
+}
+
 /** mqtt:// mqtts:// ws:// wss:// */
 export function mqttUrl(given: Facts) {
   return v.pipe(v.unknown(), facts(given, null, mqttUrlPattern), read(readMqttUrl));
@@ -189,6 +196,20 @@ export function choice<const T extends readonly string[]>(
       );
     }),
     facts(given, null, null),
+  );
+}
+
+/** `5` without quotes is a number to YAML, and 3.1.1 is a text. */
+export function mqttVersion(given: Facts) {
+  const known: Readonly<Record<string, 4 | 5>> = { '3.1.1': 4, '5': 5 };
+  return v.pipe(
+    v.unknown(),
+    noted({ description: given.prose, enum: [5, '5', '3.1.1'], 'x-change': given.change }),
+    read<4 | 5>((value) => {
+      const version = known[String(value)];
+      if (version !== undefined) return { value: version };
+      return { wrong: 'is not an MQTT version we speak', remedy: 'Write 5 or 3.1.1.' };
+    }),
   );
 }
 

@@ -21,6 +21,7 @@ import {
   flag,
   freeText,
   mqttUrl,
+  mqttVersion,
   noted,
   oneOrList,
   size,
@@ -151,10 +152,7 @@ export const source = object('An existing broker that we subscribe at.', {
   url: mqttUrl({ prose: 'mqtt:// mqtts:// ws:// or wss://, host and port.', change: cold }),
   subscribe: oneOrList(subscription, { prose: 'Topic Filters, also $share/…', change: cold }),
   qos: v.optional(count({ prose: 'Largest QoS asked for.', change: cold }, { min: 0, max: 2 }), 1),
-  version: v.optional(
-    choice(['5', '3.1.1'], { prose: 'MQTT version of the connection.', change: cold }),
-    '5',
-  ),
+  version: v.optional(mqttVersion({ prose: 'MQTT version of the connection.', change: cold }), 5),
   device: v.optional(
     freeText({
       prose:

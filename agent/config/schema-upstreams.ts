@@ -1,10 +1,11 @@
 /**
- * Keys of the upstreams: what every one has (lag, drain, from), and each kind's own.
+ * Keys of the upstreams: what every one has (lag, drain, from), and each kind's own. That an
+ * upstream is of one kind, and what its connection needs, is in relations.ts and
+ * relations-clients.ts.
  */
 import * as v from 'valibot';
 import { KIB, kafkaTopicsMax, MIB, mqttInFlightDefault, unacknowledgedFrames } from '../bounds.ts';
 import {
-  address,
   byteRate,
   choice,
   complaint,
@@ -12,8 +13,10 @@ import {
   duration,
   flag,
   mqttUrl,
+  mqttVersion,
   noted,
   rate,
+  serverAddress,
   size,
   text,
 } from './scalars.ts';
@@ -75,7 +78,7 @@ const sasl = object('How we prove who we are to Kafka (SASL).', {
 
 const kafka = object('A Kafka cluster.', {
   brokers: v.pipe(
-    v.array(address({ prose: 'host:port of a broker.', change: cold })),
+    v.array(serverAddress({ prose: 'host:port of a broker.', change: cold })),
     v.minLength(1, complaint('is an empty list', 'Name at least one broker, host:port.')),
     noted({ description: 'Brokers to start from.' }),
   ),
@@ -131,10 +134,7 @@ const mqtt = object('An MQTT server: its PUBACK or PUBCOMP confirms.', {
     count({ prose: 'QoS of what is published there.', change: cold }, { min: 0, max: 2 }),
     1,
   ),
-  version: v.optional(
-    choice(['5', '3.1.1'], { prose: 'MQTT version of the connection.', change: cold }),
-    '5',
-  ),
+  version: v.optional(mqttVersion({ prose: 'MQTT version of the connection.', change: cold }), 5),
   retain: v.optional(
     flag({ prose: 'Keep RETAIN of events that had it; false clears it.', change: cold }),
     true,

@@ -91,7 +91,7 @@ export function overlaps(one: string, other: string): boolean {
 
 /** `$share/GROUP/FILTER` → FILTER; null where the GROUP is not one [MQTT-4.8.2-1, -2]. */
 export function withoutShare(filter: string): string | null {
-  if (!filter.startsWith('$share/')) return filter;
-  const match = /^\$share\/[^/+#]+\/(.+)$/.exec(filter);
+  if (filter !== '$share' && !filter.startsWith('$share/')) return filter;
+  const match = /^\$share\/[^/+#\0]+\/(.+)$/s.exec(filter);
   return match?.[1] ?? null;
 }

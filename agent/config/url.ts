@@ -4,8 +4,9 @@
  *   url     = scheme "://" ( hostname | IPv4 | "[" IPv6 "]" ) [ ":" port ] [ path ]
  *   scheme  = "mqtt" | "mqtts" | "ws" | "wss"
  *
- * Ports default to 1883, 8883, 80 and 443; only ws and wss have a path (default /mqtt). User names and
- * passwords in it are refused: they have keys of their own, where a reference can stand.
+ * Ports default to 1883, 8883, 80 and 443; only ws and wss have a path (default /mqtt). User names
+ * and passwords in it are refused: they have keys of their own, where a reference can stand. So is
+ * port 0, which a listener may take and nobody can reach.
  */
 import { nearest } from './nearest.ts';
 import type { MqttUrl } from './types.ts';
@@ -37,15 +38,20 @@ export function readMqttUrl(value: unknown): Read<MqttUrl> {
   if (written.includes('@')) {
     return { wrong: 'holds a user name or password', remedy: credentialsRemedy };
   }
-  const hasPort = /:\d+$/.test(written) && !/^\[[^\]]*$/.test(written);
+  // A colon behind the brackets of an IPv6 address, or any where there are none.
+  const hasPort = /\]:|^[^[]*:/.test(written);
   const address = readAddress(hasPort ? written : `${written}:${scheme.port}`);
   if ('wrong' in address) return { wrong: address.wrong, remedy };
-  if (path !== '' && path !== '/' && !scheme.websocket) {
+  const { host, port } = address.value;
+  if (port === 0) return { wrong: 'has port 0, which nobody can reach', remedy };
+  const { tls, websocket } = scheme;
+  if (websocket) {
+    return { value: { host, port, tls, websocket, path: path === '' ? defaultPath : path } };
+  }
+  if (path !== '' && path !== '/') {
     return { wrong: 'has a path, which only ws:// and wss:// have', remedy };
   }
-  const { host, port } = address.value;
-  const { tls, websocket } = scheme;
-  return { value: { host, port, tls, websocket, path: path === '' ? defaultPath : path } };
+  return { value: { host, port, tls, websocket, path: defaultPath } };
 }
 
 /** What stands behind a listener is reached over TCP or TLS. */

@@ -2,44 +2,35 @@
  * The composition root: builds the rooms against the way that bytes travel (what a room needs
  * stands before it), and takes them down in the order that bytes travel.
  *
- *   buffer → core and routes → egress threads → broker → path → listeners → ready
- *   stop: listeners take no more bytes → commit and acknowledge → listeners close → egress → buffer
+ *   buffer → core and routes → egress threads → path → seats (brokers, listeners, sources) → ready
+ *   stop: seats take no more bytes → commit and acknowledge → seats close → egress → buffer
+ *   reload: seats that changed → lanes and routes → egress threads, where an upstream changed
  *
- * It starts with everything down (promise 5): nothing here waits for an upstream.
+ * It starts with everything down (promise 5): nothing here waits for an upstream or a broker.
  */
-import { partialPacketsBytes } from './bounds.ts';
-import { EmbeddedBroker } from './broker/embedded.ts';
 import { type BufferPort, openBuffer } from './buffer/buffer.ts';
 import type { Appender } from './buffer/protocol.ts';
-import { bufferOptionsOf, lanesOf, routeDefinitionsOf } from './config/derive.ts';
+import { bufferOptionsOf, lanesOf, restartKeys, routeDefinitionsOf } from './config/derive.ts';
 import { lastGoodKey } from './config/load.ts';
 import type { Config } from './config/types.ts';
 import { EgressThreads } from './egress/threads.ts';
-import type { TidegateError } from './errors.ts';
+import { TidegateError } from './errors.ts';
 import type { Report } from './events.ts';
-import { faultName } from './frames/faults.ts';
 import { PathCore } from './frames/path-core.ts';
 import { systemClock } from './ingress/clock.ts';
 import { HoldQueue } from './ingress/hold-queue.ts';
-import { MqttListener } from './ingress/mqtt-listener.ts';
-import { PartialBudget } from './ingress/partials.ts';
 import { Pipeline } from './pipeline.ts';
+import { Seats } from './seats.ts';
 import type { Telemetry } from './telemetry/telemetry.ts';
 
 export interface Agent {
   stop(): Promise<void>;
+  /** @throws TidegateError: the new config is refused whole, the old one runs on */
+  reload(config: Config, text: string): Promise<void>;
   /** Resolves when the agent cannot go on; the process must end with the error's exit code. */
   readonly halted: Promise<TidegateError>;
   pause(upstream: string): boolean;
   resume(upstream: string): boolean;
-}
-
-interface Rooms {
-  readonly buffer: BufferPort;
-  readonly egress: EgressThreads;
-  readonly broker: EmbeddedBroker;
-  readonly path: Pipeline;
-  readonly listeners: MqttListener[];
 }
 
 /** @throws TidegateError bindFailed, bufferLocked and the other reasons not to start */
@@ -49,107 +40,134 @@ export async function startAgent(
   report: Report,
   telemetry: Telemetry,
 ): Promise<Agent> {
-  const halted = Promise.withResolvers<TidegateError>();
   const lanes = lanesOf(config);
   const start = { options: bufferOptionsOf(config), lanes, routes: routeDefinitionsOf(config) };
   const buffer = await openBuffer(start, report);
-  buffer.onFailed(halted.resolve);
-  telemetry.gaugesSource = () => buffer.gauges();
-  telemetry.refresh = async () => {
-    await buffer.stat();
-  };
-  const core = new PathCore();
-  core.installRoutes(config.routes, buffer.opened.routeIds);
-  const egress = new EgressThreads({
-    config,
-    lanes,
-    report,
-    connectBuffer: (names) => buffer.connectEgress(names),
-    changed: (states) => telemetry.setLaneStates(states),
-    failed: halted.resolve,
-  });
-  const broker = await EmbeddedBroker.open((filters) => core.setLocalFilters(filters), report);
-  const path = openPath(config, core, buffer, telemetry);
-  const rooms: Rooms = { buffer, egress, broker, path, listeners: [] };
+  const agent = new RunningAgent(config, buffer, report, telemetry);
   try {
-    await openListeners(config, rooms, report, telemetry);
+    await agent.open(configText);
   } catch (error) {
-    await close(rooms, config.stopWithinMs);
+    await agent.close();
     throw error;
   }
-  buffer.putMeta(lastGoodKey, configText);
-  telemetry.ready = true;
-  report('agentReady', { gateway: config.gateway });
-  return {
-    halted: halted.promise,
-    pause: (upstream) => egress.command('pause', upstream),
-    resume: (upstream) => egress.command('resume', upstream),
-    stop: async () => {
-      telemetry.ready = false;
-      report('agentStopping', {});
-      await close(rooms, config.stopWithinMs);
-      report('agentStopped', {});
-    },
-  };
+  return agent;
 }
 
-function openPath(
-  config: Config,
-  core: PathCore,
-  buffer: BufferPort,
-  telemetry: Telemetry,
-): Pipeline {
-  const appender: Appender = {
-    opened: buffer.opened,
-    append: (segment) => buffer.append(segment),
-    onCommitted: (tell) => {
-      buffer.onCommitted(({ sequence, commitSeconds, bytes }) => {
-        telemetry.commit(commitSeconds, bytes);
-        const frames = core.core.overflows();
-        if (frames > 0) telemetry.report('limitOverflow', { frames });
-        tell(sequence);
-      });
-    },
-  };
-  return new Pipeline({
-    core,
-    buffer: appender,
-    telemetry,
-    holds: new HoldQueue(),
-    clock: systemClock(buffer.opened.livedMs),
-    commitEveryMs: config.buffer.commitEveryMs,
-  });
-}
+class RunningAgent implements Agent {
+  readonly #report: Report;
+  readonly #telemetry: Telemetry;
+  readonly #buffer: BufferPort;
+  readonly #core = new PathCore();
+  readonly #path: Pipeline;
+  readonly #seats: Seats;
+  readonly #halted = Promise.withResolvers<TidegateError>();
+  #config: Config;
+  #egress: EgressThreads;
 
-async function openListeners(
-  config: Config,
-  rooms: Rooms,
-  report: Report,
-  telemetry: Telemetry,
-): Promise<void> {
-  const partials = new PartialBudget(partialPacketsBytes);
-  for (const { bind, maxPacketSize } of config.mqtt.listeners) {
-    const listener = new MqttListener({
-      host: bind.host,
-      port: bind.port,
-      maxPacketBytes: maxPacketSize,
-      path: rooms.path,
-      partials,
-      report,
-      faultName,
-      openBroker: () => rooms.broker.connect(),
-      connectionsChanged: (delta) => telemetry.connections(delta),
+  constructor(config: Config, buffer: BufferPort, report: Report, telemetry: Telemetry) {
+    this.#config = config;
+    this.#buffer = buffer;
+    this.#report = report;
+    this.#telemetry = telemetry;
+    buffer.onFailed(this.#halted.resolve);
+    this.#core.installRoutes(config.routes, buffer.opened.routeIds);
+    this.#egress = this.#openEgress(config);
+    this.#path = new Pipeline({
+      core: this.#core,
+      buffer: this.#appender(),
+      telemetry,
+      holds: new HoldQueue(),
+      clock: systemClock(buffer.opened.livedMs),
+      commitEveryMs: config.buffer.commitEveryMs,
     });
-    await listener.listen();
-    rooms.listeners.push(listener);
+    const connectionsChanged = (delta: number): void => telemetry.connections(delta);
+    const parts = { core: this.#core, path: this.#path, report, connectionsChanged };
+    this.#seats = new Seats(parts, buffer.opened.sessions);
   }
-}
 
-/** In the order that bytes travel; never waits for an upstream. */
-async function close(rooms: Rooms, withinMs: number): Promise<void> {
-  for (const listener of rooms.listeners) listener.stop();
-  await rooms.path.flush(withinMs);
-  await rooms.broker.close();
-  await rooms.egress.stop();
-  await rooms.buffer.stop();
+  get halted(): Promise<TidegateError> {
+    return this.#halted.promise;
+  }
+
+  async open(configText: string): Promise<void> {
+    const telemetry = this.#telemetry;
+    telemetry.gaugesSource = () => this.#buffer.gauges();
+    telemetry.refresh = async () => {
+      await this.#buffer.stat();
+    };
+    telemetry.seatsSource = () => ({ held: this.#seats.held, sources: this.#seats.sources });
+    await this.#seats.change(this.#config);
+    this.#buffer.putMeta(lastGoodKey, configText);
+    telemetry.ready = true;
+    this.#report('agentReady', { gateway: this.#config.gateway });
+  }
+
+  async reload(config: Config, text: string): Promise<void> {
+    const keys = restartKeys(this.#config, config);
+    if (keys.length > 0) throw new TidegateError('reloadNeedsRestart', keys.join(', '));
+    await this.#seats.change(config);
+    const lanes = lanesOf(config);
+    const definitions = routeDefinitionsOf(config);
+    const routeIds = await this.#buffer.configure(lanes, definitions, bufferOptionsOf(config));
+    this.#path.install(config.routes, routeIds);
+    this.#path.commitEveryMs = config.buffer.commitEveryMs;
+    const before = this.#config;
+    this.#config = config;
+    const of = (each: Config): string => JSON.stringify([each.upstreams, lanesOf(each)]);
+    if (of(before) !== of(config)) {
+      await this.#egress.stop();
+      this.#egress = this.#openEgress(config);
+    }
+    this.#buffer.putMeta(lastGoodKey, text);
+  }
+
+  pause(upstream: string): boolean {
+    return this.#egress.command('pause', upstream);
+  }
+
+  resume(upstream: string): boolean {
+    return this.#egress.command('resume', upstream);
+  }
+
+  async stop(): Promise<void> {
+    this.#telemetry.ready = false;
+    this.#report('agentStopping', {});
+    await this.close();
+    this.#report('agentStopped', {});
+  }
+
+  /** In the order that bytes travel; never waits for an upstream. */
+  async close(): Promise<void> {
+    this.#seats.stop();
+    await this.#path.flush(this.#config.stopWithinMs);
+    await this.#seats.close();
+    await this.#egress.stop();
+    await this.#buffer.stop();
+  }
+
+  #openEgress(config: Config): EgressThreads {
+    return new EgressThreads({
+      config,
+      lanes: lanesOf(config),
+      report: this.#report,
+      connectBuffer: (names) => this.#buffer.connectEgress(names),
+      changed: (states) => this.#telemetry.setLaneStates(states),
+      failed: this.#halted.resolve,
+    });
+  }
+
+  #appender(): Appender {
+    return {
+      opened: this.#buffer.opened,
+      append: (batch) => this.#buffer.append(batch),
+      onCommitted: (tell) => {
+        this.#buffer.onCommitted(({ commit, sequence, commitSeconds, bytes }) => {
+          if (sequence !== null) this.#telemetry.commit(commitSeconds, bytes);
+          const frames = this.#core.core.overflows();
+          if (frames > 0) this.#report('limitOverflow', { frames });
+          tell(commit);
+        });
+      },
+    };
+  }
 }

@@ -39,6 +39,11 @@ const table = {
     remedy: 'Mend the keys named above; tidegate check FILE shows them all with their lines.',
   },
   configMissing: { class: 'refuse', exit: 78, remedy: 'Name a readable file with --config.' },
+  reloadNeedsRestart: {
+    class: 'refuse',
+    exit: 78,
+    remedy: 'Restart the agent to change these keys, or set them back and reload again.',
+  },
   bindFailed: {
     class: 'halt',
     exit: 69,

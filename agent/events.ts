@@ -17,6 +17,7 @@ export const catalogue = {
   agentStopped: { level: 'info', text: 'stopped' },
   agentHalted: { level: 'error', text: 'halted' },
   configLoaded: { level: 'info', text: 'config loaded' },
+  configReloaded: { level: 'info', text: 'config reloaded' },
   configRefused: { level: 'error', text: 'config refused' },
   configDegraded: { level: 'error', text: 'running on the last good config' },
   configWarning: { level: 'warn', text: 'config warning' },

@@ -29,6 +29,10 @@ function stopSignal(): AbortSignal {
   return controller.signal;
 }
 
+function onReload(reload: () => void): void {
+  process.on('SIGHUP', reload);
+}
+
 async function main(): Promise<number> {
   const { exitCodes, remedyOf } = await import('./errors.ts');
   if (nodeIsTooOld()) {
@@ -50,6 +54,7 @@ async function main(): Promise<number> {
     err: (text) => void process.stderr.write(text),
     isTerminal: process.stdout.isTTY === true,
     stopSignal,
+    onReload,
   });
 }
 

@@ -3,7 +3,9 @@
  * sources. Made from the config, and changed with it: a seat whose part of the config is the same
  * stays, with its connections (`kept.ts`).
  */
+import { connect as connectTcp } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { connect as connectTls } from 'node:tls';
 import { closeWithinMs, partialPacketsBytes, topicAliasMaximum } from './bounds.ts';
 import type { EmbeddedBroker } from './broker/embedded.ts';
 import type { Config, Listener, MqttSourceConfig } from './config/types.ts';
@@ -21,9 +23,8 @@ import type { Access, FaultAnswers } from './ingress/seat.ts';
 import { Sessions } from './ingress/sessions.ts';
 import { Wills } from './ingress/wills.ts';
 import { Kept, type Part } from './kept.ts';
-import { openSocket } from './mqtt-socket.ts';
 import type { Pipeline } from './pipeline.ts';
-import { serverTlsOptions, watchServerTls } from './tls.ts';
+import { clientTlsOptions, serverTlsOptions, watchServerTls } from './tls.ts';
 
 export interface SeatParts {
   readonly core: PathCore;
@@ -135,7 +136,13 @@ export class Seats {
   }
 
   #connectTo({ broker, brokerTls }: Listener): Duplex {
-    if (broker !== 'embedded') return openSocket(broker, brokerTls);
+    if (broker !== 'embedded') {
+      const { host, port, tls } = broker;
+      const address = { host, port, noDelay: true, keepAlive: true };
+      return tls
+        ? connectTls({ ...address, ...clientTlsOptions(brokerTls, host) })
+        : connectTcp(address);
+    }
     if (this.#broker === null) throw new TypeError('an embedded listener opens its broker first');
     return this.#broker.connect();
   }

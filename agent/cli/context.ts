@@ -12,6 +12,8 @@ export interface CliContext {
   readonly isTerminal: boolean;
   /** Takes over SIGINT and SIGTERM; aborted by the first of them. */
   stopSignal(): AbortSignal;
+  /** Takes over SIGHUP. */
+  onReload(reload: () => void): void;
 }
 
 /** Runs what a command does and keeps its exit code. */

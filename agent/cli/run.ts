@@ -4,13 +4,15 @@
  *   starting ──▶ running ──SIGTERM──▶ stopping ──▶ exit 0
  *      └──────────┴──halt──▶ stopping ──▶ exit code of the error
  *
- * The HTTP port opens first, so that an agent that is still starting can be asked. Stopping is
+ * SIGHUP reads the config file again: applied whole (`agent.ts` says to what), or refused whole with
+ * every reason, and the old one runs on. The HTTP port opens first, so that an agent that is still starting can be asked. Stopping is
  * bounded by stopWithin and a grace: what was acknowledged is on disk, so that an end at any moment
  * is safe, and what was not will be sent again.
  */
 import type { Command } from 'commander';
 import type { Agent } from '../agent.ts';
 import type { Chosen } from '../config/load.ts';
+import type { Config, Environment } from '../config/types.ts';
 import { exitCodes, messageOf, TidegateError } from '../errors.ts';
 import type { HttpPort } from '../telemetry/http.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
@@ -32,6 +34,7 @@ export function addRun(program: Command, context: CliContext, perform: Perform):
     .addHelpText(
       'after',
       `
+SIGHUP: read the config again; what is the same stays connected.
 SIGTERM or SIGINT: commit, acknowledge, close within stopWithin; a second one ends at once.
 An invalid config is refused; then the last good one runs, which the buffer keeps.
 
@@ -54,7 +57,9 @@ async function run(flags: RunFlags, context: CliContext): Promise<number> {
   const telemetry = createTelemetry({ level: chosen.config.log.level, pretty });
   try {
     await tellConfig(chosen, telemetry, context);
-    return await runAgent(chosen, telemetry, stop);
+    return await runAgent(chosen, telemetry, stop, (reload) => {
+      context.onReload(() => reload(flags.config ?? null, context.env));
+    });
   } catch (error) {
     const code = error instanceof TidegateError ? error.code : 'internal';
     telemetry.report('agentHalted', { code, error: messageOf(error) });
@@ -88,20 +93,60 @@ async function tellConfig(
   report('configLoaded', { source, gateway, ...counts });
 }
 
-async function runAgent(chosen: Chosen, telemetry: Telemetry, stop: AbortSignal): Promise<number> {
+type Reload = (path: string | null, env: Environment) => void;
+
+async function runAgent(
+  chosen: Chosen,
+  telemetry: Telemetry,
+  stop: AbortSignal,
+  onReload: (reload: Reload) => void,
+): Promise<number> {
   const { config, text } = chosen;
   let agent: Agent | null = null;
-  const http = await openHttpPort(chosen, telemetry, () => agent);
+  let http = await openHttpPort(config, telemetry, () => agent);
   try {
     const { startAgent } = await import('../agent.ts');
-    agent = await startAgent(config, text, telemetry.report, telemetry);
+    const running = await startAgent(config, text, telemetry.report, telemetry);
+    agent = running;
+    let present = config;
+    const reload = async (path: string | null, env: Environment): Promise<void> => {
+      const { loadConfig } = await import('../config/load.ts');
+      const loaded = loadConfig(path, env);
+      const next = loaded.config;
+      await running.reload(next, loaded.text);
+      if (JSON.stringify(next.http) !== JSON.stringify(present.http)) {
+        await http?.close();
+        http = await openHttpPort(next, telemetry, () => agent);
+      }
+      telemetry.level = next.log.level;
+      telemetry.degraded = null;
+      present = next;
+      telemetry.report('configReloaded', { routes: next.routes.length });
+    };
+    onReload(oneAtATime(reload, telemetry));
     const halt = await Promise.race([aborted(stop), agent.halted]);
     if (halt) telemetry.report('agentHalted', haltFields(halt));
-    await stopAgent(agent, config.stopWithinMs, telemetry);
+    await stopAgent(agent, present.stopWithinMs, telemetry);
     return halt ? halt.exit : exitCodes.ok;
   } finally {
     await http?.close();
   }
+}
+
+/** A refused config is reported, and what runs goes on. */
+function oneAtATime(
+  reload: (path: string | null, env: Environment) => Promise<void>,
+  telemetry: Telemetry,
+): Reload {
+  let before: Promise<void> = Promise.resolve();
+  return (path, env) => {
+    before = before
+      .then(() => reload(path, env))
+      .catch((error) => {
+        const remedy = error instanceof TidegateError ? error.remedy : '';
+        telemetry.report('configRefused', { detail: messageOf(error), remedy });
+      });
+  };
 }
 
 function haltFields(halt: TidegateError): { code: string; error: string; remedy: string } {
@@ -109,11 +154,10 @@ function haltFields(halt: TidegateError): { code: string; error: string; remedy:
 }
 
 async function openHttpPort(
-  chosen: Chosen,
+  { http, gateway }: Config,
   telemetry: Telemetry,
   agent: () => Agent | null,
 ): Promise<HttpPort | null> {
-  const { http, gateway } = chosen.config;
   if (!http) return null;
   const { openHttp } = await import('../telemetry/http.ts');
   return openHttp(http.bind, {

@@ -52,3 +52,11 @@ export function bufferOptionsOf(config: Config): BufferOptions {
   const deadLetterBytes = Math.floor(bytes * deadLetterShare);
   return { path, bytes, ageMs, whenFull, reserveBytes: bufferReserveBytes, deadLetterBytes };
 }
+
+/** Keys that a running agent cannot change: the buffer is theirs, or every record names them. */
+export function restartKeys(before: Config, after: Config): string[] {
+  const keys: string[] = [];
+  if (before.gateway !== after.gateway) keys.push('gateway');
+  if (before.buffer.path !== after.buffer.path) keys.push('buffer.path');
+  return keys;
+}

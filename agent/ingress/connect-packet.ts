@@ -67,12 +67,12 @@ export function readConnect(packet: Uint8Array): ConnectPacket {
   const username = (bits & flags.username) === 0 ? null : walk.text();
   const password = (bits & flags.password) === 0 ? null : Buffer.from(walk.binary());
   const cleanStart = (bits & flags.cleanStart) !== 0;
-  const expiry = valueOf(properties, propertyIds.sessionExpiry) ?? 0;
+  const expiry = numberIn(properties, propertyIds.sessionExpiry) ?? 0;
   const forEver = cleanStart ? 0 : sessionNeverExpires;
   return {
     ...{ version, clientId, cleanStart, keepAliveSeconds, username, password, will },
     sessionExpirySeconds: version === version5 ? expiry : forEver,
-    authenticates: valueOf(properties, propertyIds.authenticationMethod) !== null,
+    authenticates: numberIn(properties, propertyIds.authenticationMethod) !== null,
   };
 }
 
@@ -83,14 +83,14 @@ function readWill(walk: PacketWalk, version: number, bits: number): Will {
     payload: Buffer.from(walk.binary()),
     qos: (bits >> willQosShift) & qosMask,
     retain: (bits & flags.retain) !== 0,
-    delaySeconds: valueOf(properties, propertyIds.willDelay) ?? 0,
+    delaySeconds: numberIn(properties, propertyIds.willDelay) ?? 0,
     properties: properties
       .filter(({ id }) => id !== propertyIds.willDelay)
       .map(({ bytes }) => Buffer.from(bytes)),
   };
 }
 
-function valueOf(properties: readonly Property[], id: number): number | null {
+function numberIn(properties: readonly Property[], id: number): number | null {
   return properties.find((property) => property.id === id)?.number ?? null;
 }
 
@@ -118,7 +118,7 @@ export function readConnack(packet: Buffer, version: number, own: Grants): Conna
   const code = walk.u8();
   const sessionPresent = (acknowledgeFlags & sessionPresentBit) !== 0;
   const properties = version === version5 && !walk.ended ? walk.properties() : [];
-  const value = (id: number): number | null => valueOf(properties, id);
+  const value = (id: number): number | null => numberIn(properties, id);
   const { receiveMaximum, topicAliasMaximum, maximumPacketSize } = propertyIds;
   const granted = {
     receiveMaximum: Math.min(value(receiveMaximum) ?? receiveMaximumDefault, own.receiveMaximum),

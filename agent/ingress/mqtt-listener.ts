@@ -73,7 +73,12 @@ export class MqttListener {
     this.server.on('error', (error) => report('unexpected', { where: host, error: error.message }));
     const address = this.server.address();
     const bound = typeof address === 'object' && address !== null ? address.port : port;
-    report('listenerBound', { protocol: websocket ? 'mqtt over websocket' : 'mqtt', host, port: bound, tls: tls !== null });
+    report('listenerBound', {
+      protocol: websocket ? 'mqtt over websocket' : 'mqtt',
+      host,
+      port: bound,
+      tls: tls !== null,
+    });
   }
 
   /** Takes no more connections and no bytes; devices are closed once acknowledged. */

@@ -14,9 +14,9 @@ import type { MqttSourceConfig } from '../config/types.ts';
 import { messageOf } from '../errors.ts';
 import type { Report } from '../events.ts';
 import type { ConnectMqtt, MqttConnection } from '../mqtt-client.ts';
-import { SourceFilter } from './source-filter.ts';
 import type { ClientSession } from './sessions.ts';
 import type { Path } from './source.ts';
+import { SourceFilter } from './source-filter.ts';
 
 const subscribeFailure = 0x80;
 
@@ -84,9 +84,9 @@ export class MqttSource {
         ended: (error) => this.#lost(error.message),
       });
       this.#connection = connection;
-      if (this.#state === 'stopped') return await connection.close();
+      if (this.#isStopped()) return await connection.close();
       if (!this.#subscribed || !connection.server.sessionPresent) await this.#subscribe(connection);
-      if (this.#state !== 'connecting') return;
+      if (this.#isStopped() || this.#connection !== connection) return;
       this.#state = 'subscribed';
       this.#attempt = 0;
       this.lastError = null;
@@ -95,6 +95,11 @@ export class MqttSource {
       this.#connection?.destroy();
       this.#lost(messageOf(error));
     }
+  }
+
+  /** Asked after an await: it may have come to that meanwhile. */
+  #isStopped(): boolean {
+    return this.#state === 'stopped';
   }
 
   async #subscribe(connection: MqttConnection): Promise<void> {

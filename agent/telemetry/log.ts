@@ -22,6 +22,7 @@ export interface Log {
   write(name: EventName, fields: Fields, suppressed: number): void;
   /** Whether a line of this event would be written at all. */
   writes(name: EventName): boolean;
+  level: Level;
   /** Everything written so far has left the process. */
   flush(): void;
 }
@@ -47,6 +48,12 @@ export function openLog(options: LogOptions): Log {
       const { level, text } = catalogue[name];
       const counted = suppressed === 0 ? fields : { ...fields, suppressed };
       logger[level]({ event: name, ...counted }, text);
+    },
+    get level() {
+      return logger.level as Level;
+    },
+    set level(level) {
+      logger.level = level;
     },
     flush: target.flush,
   };

@@ -15,7 +15,26 @@ import { type LogOptions, openLog } from './log.ts';
 import { ProcessMetrics } from './process-metrics.ts';
 import { RatedLines } from './rated.ts';
 
-export type CountedVerdict = 'pass' | 'admit' | 'hold' | 'drop' | 'bury' | 'refuse';
+export type CountedVerdict =
+  | 'pass'
+  | 'admit'
+  | 'hold'
+  | 'drop'
+  | 'bury'
+  | 'refuse'
+  | 'repeat'
+  | 'deny';
+
+/** What the seats tell of themselves when they are asked. */
+export interface SeatsShown {
+  /** Devices (and brokers of sources) that a limit or a full disk lets wait. */
+  readonly held: readonly string[];
+  readonly sources: readonly {
+    readonly name: string;
+    readonly state: string;
+    readonly lastError: string | null;
+  }[];
+}
 
 /** What a lane's loop is doing, as its egress thread says. */
 export interface LaneState {
@@ -42,6 +61,9 @@ export interface Telemetry {
   readonly laneStates: readonly LaneState[];
   /** The buffer's last snapshot; null while it is not open. */
   gaugesSource: () => BufferGauges | null;
+  seatsSource: () => SeatsShown;
+  /** The least level that is logged. */
+  level: LogOptions['level'];
   /** Asks the buffer for a fresh snapshot: a scrape waits for it. */
   refresh: (() => Promise<void>) | null;
   /** Buffer open and listeners bound. */
@@ -58,7 +80,9 @@ export interface Telemetry {
 const commitBuckets = [
   0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5,
 ] as const;
-const noFrames = { pass: 0, admit: 0, hold: 0, drop: 0, bury: 0, refuse: 0 } as const;
+const noFrames = {
+  ...{ pass: 0, admit: 0, hold: 0, drop: 0, bury: 0, refuse: 0, repeat: 0, deny: 0 },
+} as const;
 
 /** Events that say why a frame got its verdict; their reasons are closed lists. */
 const verdictEvents: Partial<Record<EventName, CountedVerdict>> = {
@@ -66,10 +90,12 @@ const verdictEvents: Partial<Record<EventName, CountedVerdict>> = {
   frameDropped: 'drop',
   frameBuried: 'bury',
   frameHeld: 'hold',
+  frameDenied: 'deny',
 };
 
 class LiveTelemetry implements Telemetry {
   gaugesSource: () => BufferGauges | null = () => null;
+  seatsSource: () => SeatsShown = () => ({ held: [], sources: [] });
   refresh: (() => Promise<void>) | null = null;
   ready = false;
   degraded: 'config' | null = null;
@@ -120,6 +146,14 @@ class LiveTelemetry implements Telemetry {
 
   connections(delta: number): void {
     this.openConnections += delta;
+  }
+
+  get level(): LogOptions['level'] {
+    return this.#log.level;
+  }
+
+  set level(level: LogOptions['level']) {
+    this.#log.level = level;
   }
 
   get laneStates(): readonly LaneState[] {
@@ -174,6 +208,17 @@ class LiveTelemetry implements Telemetry {
       to.counter('tidegate_commit_frames_total', 'Frames committed.', one(this.#commitFrames));
     }
     to.gauge('tidegate_connections', 'Open device connections.', this.openConnections);
+    const { held, sources } = this.seatsSource();
+    const heldHelp = 'Devices that a limit or a full disk lets wait.';
+    to.gauge('tidegate_connections_held', heldHelp, held.length);
+    to.gauge(
+      'tidegate_source_subscribed',
+      '1 while subscribed at the broker of this source.',
+      sources.map(({ name, state }) => ({
+        labels: { source: name },
+        value: state === 'subscribed' ? 1 : 0,
+      })),
+    );
     to.counter('tidegate_events_total', 'Reported events.', this.#events.samples());
     to.gauge('tidegate_ready', '1 when buffer open and listeners bound.', this.ready ? 1 : 0);
     to.gauge('tidegate_degraded', '1 while running other than configured.', [

@@ -55,6 +55,16 @@ export const readAheadBytes = 256 * KIB;
 export const readAheadTotalBytes = 8 * MIB;
 /** How long a broker keeps the session of our source while we are away. */
 export const sessionAgeDefaultMs = 7 * 86_400_000;
+/** A TLS handshake of a device is waited for this long; it counts before CONNECT does. */
+export const tlsHandshakeWithinMs = 10_000;
+/** Certificates, keys and password files are looked at this often for a change. */
+export const filesCheckEveryMs = 2_000;
+/** Ahead of its end a certificate is warned of, once in `certificateWarnEveryMs`. */
+export const certificateWarnAheadMs = 14 * 86_400_000;
+export const certificateWarnEveryMs = 86_400_000;
+/** A PEM file or a password file that is larger is not one. */
+export const pemFileBytes = 1 * MIB;
+export const passwordFileBytes = 8 * MIB;
 /** A broker behind a listener is waited for this long. */
 export const brokerConnectWithinMs = 5_000;
 /** While a broker behind is away, it is looked for this often. */

@@ -140,6 +140,41 @@ const table = {
     exit: 65,
     remedy: 'Raise maxTopics on the upstream, or put fewer captures into the topic template.',
   },
+  tlsFileUnreadable: {
+    class: 'refuse',
+    exit: 78,
+    remedy: 'Name a PEM file that the user of the agent may read.',
+  },
+  tlsFileInvalid: {
+    class: 'refuse',
+    exit: 78,
+    remedy: 'Give a certificate with its chain behind it, and its own unencrypted key, as PEM.',
+  },
+  tlsUnknownCa: {
+    class: 'retry',
+    exit: 69,
+    remedy: 'Name the CA that signed the certificate of the other side under tls.ca.',
+  },
+  tlsWrongName: {
+    class: 'retry',
+    exit: 69,
+    remedy: 'Connect by a name that its certificate has, or say which one under tls.serverName.',
+  },
+  tlsExpired: {
+    class: 'retry',
+    exit: 69,
+    remedy: 'Renew the certificate of the other side, and check the clock of this machine.',
+  },
+  tlsNotSpoken: {
+    class: 'retry',
+    exit: 69,
+    remedy: 'Name the port on which the other side speaks TLS 1.2 or 1.3.',
+  },
+  tlsTurnedAway: {
+    class: 'retry',
+    exit: 69,
+    remedy: 'Name a certificate that the other side trusts under tls.certificate, and its tls.key.',
+  },
   internal: {
     class: 'halt',
     exit: 70,

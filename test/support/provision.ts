@@ -19,6 +19,7 @@ const jres = ['openjdk-17-jre-headless', 'openjdk-21-jre-headless', 'openjdk-25-
 const tools: readonly Tool[] = [
   { command: 'mosquitto', packages: ['mosquitto'], for: 'an MQTT broker to compare with' },
   { command: 'strace', packages: ['strace'], for: 'the order of sync and PUBACK, from outside' },
+  { command: 'openssl', packages: ['openssl'], for: 'certificates of the tests' },
   { command: 'java', packages: jres, for: 'Apache Kafka, Java 17 or later', kafka: true },
   { command: 'mvn', packages: ['maven'], for: 'the jars of Apache Kafka', kafka: true },
 ];

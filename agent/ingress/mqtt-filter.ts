@@ -29,6 +29,7 @@ import { UpFlow } from './up-flow.ts';
 const nothing = Buffer.alloc(0);
 const pingreq = Buffer.from([0xc0, 0x00]); // [MQTT-3.12]
 const version5 = 5;
+const silent = 'no answer in time';
 
 /** Reason Codes of a DISCONNECT by the server [MQTT 5.0 table 3-13]. */
 const reasons = {
@@ -72,6 +73,8 @@ export class MqttFilter {
   #lastWords: Buffer = nothing;
   /** The CONNECT as it came, until the broker has answered it. */
   #connectBytes: Buffer = nothing;
+  /** The broker behind took the connection: what it does from then on is its answer. */
+  #reached = false;
   /** The broker behind is away: only what routes capture is taken. */
   captureOnly = false;
 
@@ -123,6 +126,10 @@ export class MqttFilter {
 
   #listenToBroker(broker: Duplex): void {
     const ours = (): boolean => this.#broker === broker;
+    this.#reached = this.#parts.seat.embedded || broker instanceof AbsentBroker;
+    broker.once('connect', () => {
+      this.#reached = true;
+    });
     broker.on('data', (chunk: Buffer) => {
       if (ours() && !this.#session.down.take(chunk)) broker.pause();
     });
@@ -152,7 +159,7 @@ export class MqttFilter {
     this.#session.admitted(admission.device);
     this.#state = 'accepting';
     this.#up.copiesAll = !this.#parts.seat.embedded;
-    this.#timer = setTimeout(() => this.#brokerGone('no answer in time'), brokerConnectWithinMs);
+    this.#timer = setTimeout(() => this.#brokerGone(silent), brokerConnectWithinMs);
     this.#connectTo(this.#parts.seat.openBroker());
   }
 
@@ -271,6 +278,11 @@ export class MqttFilter {
       return;
     }
     clearTimeout(this.#timer);
+    if (this.#reached && reason !== silent) {
+      // It closed without a CONNACK, as it may: the device gets the same.
+      this.refuse('refusedByBroker');
+      return;
+    }
     this.#parts.report('brokerFailed', { peer: this.#parts.peer, reason });
     this.#broker?.destroy();
     if (this.#parts.seat.whenBrokerDown === 'capture' && !this.captureOnly) {

@@ -70,6 +70,7 @@ export class OpenSession {
   #will: ArmedWill | null = null;
   /** The Will is not wanted any more. */
   #clean = false;
+  #deviceSaidDisconnect = false;
   #brokerSaidDisconnect = false;
 
   granted: Grants;
@@ -106,7 +107,7 @@ export class OpenSession {
 
   /** Either side said DISCONNECT: nobody is told again. */
   get saidGoodbye(): boolean {
-    return this.#brokerSaidDisconnect || this.#clean;
+    return this.#brokerSaidDisconnect || this.#deviceSaidDisconnect;
   }
 
   connect(connect: ConnectPacket): void {
@@ -182,7 +183,10 @@ export class OpenSession {
     }
     // [MQTT-3.14.4-3]; any other Reason Code leaves the Will to be published.
     const reason = packet.length > 2 ? packet[2] : 0;
-    if (packetType === type.disconnect && reason === 0) this.#clean = true;
+    if (packetType === type.disconnect) {
+      this.#deviceSaidDisconnect = true;
+      this.#clean = reason === 0;
+    }
     this.#toBroker(packet);
   }
 

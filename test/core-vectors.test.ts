@@ -8,9 +8,11 @@ import { loadCore } from '../agent/frames/core.ts';
 import { faults } from '../agent/frames/faults.ts';
 import { connectVectors } from './vectors/connect.ts';
 import { allowRules, connectionVectors } from './vectors/connection.ts';
+import { controlVectors } from './vectors/control.ts';
 import { packetVectors } from './vectors/packets.ts';
 import { publishVectors } from './vectors/publish.ts';
 import { publishFaults } from './vectors/publish-faults.ts';
+import { subscribeVectors } from './vectors/subscribe.ts';
 import { bytesOf, type Fed, type FeedOptions, feed, type Vector } from './vectors/vector.ts';
 
 const vectors: readonly Vector[] = [
@@ -19,6 +21,8 @@ const vectors: readonly Vector[] = [
   ...connectVectors,
   ...packetVectors,
   ...connectionVectors,
+  ...controlVectors,
+  ...subscribeVectors,
 ];
 
 const core = loadCore();

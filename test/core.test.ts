@@ -42,6 +42,7 @@ const calls = [
   'localAdd',
   'bucketsClear',
   'ingest',
+  'connectVersion',
   'consumed',
   'stop',
   'needed',

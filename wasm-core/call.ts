@@ -21,6 +21,10 @@ export const COPY_ALL: i32 = 32;
 export const ALLOW: i32 = 64;
 /** The CONNECT of this connection named an Authentication Method: AUTH may come. */
 export const AUTHENTICATES: i32 = 128;
+/** Its Session Expiry Interval was 0. */
+export const SESSION_ENDS: i32 = 256;
+/** No CONNACK yet, and AUTH goes to and fro: nothing but AUTH and DISCONNECT may come. */
+export const AUTH_PENDING: i32 = 512;
 
 export const END: i32 = 0;
 export const PARTIAL: i32 = 1;

@@ -6,7 +6,7 @@
 import { allowAdd, allowClear } from './allow';
 import { crc32cFrom, fillTables } from './crc32c';
 import {
-  aliasWanted, consumed, fault, heldLimit, heldShared, ingest, needed, stop, waitMs,
+  aliasWanted, connectVersion, consumed, fault, heldLimit, heldShared, ingest, needed, stop, waitMs,
 } from './ingest';
 import {
   CHUNK_BYTES, CHUNK_OFFSET, CLIENT_BYTES, CLIENT_OFFSET, COUNTS_OFFSET, NAME_BYTES, NAME_OFFSET,
@@ -41,6 +41,8 @@ export {
   bucketsClear, limitAdd, localAdd, localClear, overflows, routeAdd, routeFor, routesClear,
 };
 // One chunk, and what came of it.
-export { aliasWanted, consumed, fault, heldLimit, heldShared, ingest, needed, stop, waitMs };
+export {
+  aliasWanted, connectVersion, consumed, fault, heldLimit, heldShared, ingest, needed, stop, waitMs,
+};
 // The segment.
 export { seal, segmentBytes, segmentFrames, segmentReset, verify };

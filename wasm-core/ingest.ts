@@ -14,17 +14,18 @@ import {
   held, refuse, version, wanted,
 } from './call';
 import {
-  clientIdAt, clientIdLength, connackCode, connackFlags, connectAuthenticates, connectFlags,
-  connectPropertiesAt, connectPropertiesLength, connectVersion, keepAliveSeconds, readConnack,
-  readConnect,
+  beginConnect, clientIdAt, clientIdLength, connackCode, connackFlags, connectAuthenticates,
+  connectFlags, connectPropertiesAt, connectPropertiesLength, connectSessionEnds, keepAliveSeconds,
+  protocolLevel, readConnack, readConnect,
 } from './connect';
+import { controlFault, reasonCode } from './control';
 import { askedShared, askedWaitMs, beginDevice } from './limits';
 import {
-  CONNACK, CONNECT, PUBLISH, PUBREL, SUBSCRIBE, UNSUBSCRIBE, measure, packetEnd, packetNeeded,
-  readIdentifier,
+  AUTH, CONNACK, CONNECT, DISCONNECT, PUBLISH, PUBREL, SUBSCRIBE, UNSUBSCRIBE, measure, packetEnd,
+  packetNeeded, readIdentifier,
 } from './mqtt';
 import { beginPublishes, takePublish } from './publish';
-import { BIT_AUTHENTICATES, beginRow, put } from './row';
+import { BIT_AUTHENTICATES, BIT_SESSION_ENDS, beginRow, put } from './row';
 import { beginSeen, endSeen, release } from './seen';
 import { subscriptionFault } from './subscribe';
 
@@ -38,13 +39,14 @@ export function consumed(): i32 { return consumedBytes; }
 export function stop(): i32 { return stopped; }
 export function needed(): i32 { return neededBytes; }
 export function fault(): i32 { return faulted; }
+export function connectVersion(): i32 { return protocolLevel; }
 export function aliasWanted(): i32 { return wanted; }
 export function waitMs(): f64 { return stopped == HELD ? askedWaitMs : 0; }
 export function heldLimit(): i32 { return held; }
 export function heldShared(): i32 { return stopped == HELD && askedShared ? 1 : 0; }
 
 function takeConnect(row: i32, at: i32, first: i32): i32 {
-  const found = readConnect();
+  const found = readConnect(first);
   if (found != FAULT_NONE) return refuse(found);
   beginRow(row, at, first, keepAliveSeconds);
   put(row, ROW_FIRST_BYTE, connectFlags);
@@ -52,8 +54,9 @@ function takeConnect(row: i32, at: i32, first: i32): i32 {
   put(row, ROW_TOPIC_NAME_BYTES, clientIdLength);
   put(row, ROW_PROPERTIES_OFFSET, connectPropertiesAt);
   put(row, ROW_PROPERTIES_BYTES, connectPropertiesLength);
-  put(row, ROW_TOPIC_ALIAS, connectVersion);
-  put(row, ROW_BITS, connectAuthenticates ? BIT_AUTHENTICATES : 0);
+  put(row, ROW_TOPIC_ALIAS, protocolLevel);
+  const authenticates = connectAuthenticates ? BIT_AUTHENTICATES : 0;
+  put(row, ROW_BITS, authenticates | (connectSessionEnds ? BIT_SESSION_ENDS : 0));
   return END;
 }
 
@@ -67,6 +70,13 @@ function takeConnack(row: i32, at: i32, first: i32): i32 {
   return END;
 }
 
+/** Of the packets without a message. What a server sends is measured, not read. */
+function bodyFault(type: i32): i32 {
+  if (flags & DOWN) return FAULT_NONE;
+  const asks = type == SUBSCRIBE || type == UNSUBSCRIBE;
+  return asks ? subscriptionFault(type, version) : controlFault(type);
+}
+
 /** The whole packet at `at`. @returns END when its row is written, else why not */
 function takePacket(row: i32, at: i32): i32 {
   const first = <i32>load<u8>(at);
@@ -74,12 +84,11 @@ function takePacket(row: i32, at: i32): i32 {
   if (type == PUBLISH && (flags & (DOWN | CAPTURE)) != DOWN) return takePublish(row, at, first);
   if (type == CONNECT) return takeConnect(row, at, first);
   if (type == CONNACK) return takeConnack(row, at, first);
-  const identifier = readIdentifier(first);
+  const found = bodyFault(type);
+  if (found != FAULT_NONE) return refuse(found);
+  const coded = (type == DISCONNECT || type == AUTH) && !(flags & DOWN);
+  const identifier = coded ? reasonCode : readIdentifier(first);
   if (identifier < 0) return refuse(FAULT_FIELD_LENGTH);
-  if (type == SUBSCRIBE || type == UNSUBSCRIBE) {
-    const found = subscriptionFault(type, version);
-    if (found != FAULT_NONE) return refuse(found);
-  }
   if (type == PUBREL) release(identifier);
   beginRow(row, at, first, identifier);
   return END;
@@ -87,12 +96,10 @@ function takePacket(row: i32, at: i32): i32 {
 
 /** Packet by packet until something stops it. @returns rows written */
 function scan(end: i32, most: i32): i32 {
-  const first = (flags & FIRST) != 0;
-  const down = (flags & DOWN) != 0;
   let at = CHUNK_OFFSET;
   let rows = 0;
   while (at < end && stopped == END) {
-    const found = measure(at, end, version, first, down, most);
+    const found = measure(at, end, most);
     if (found != FAULT_NONE) {
       stopped = refuse(found);
     } else if (packetEnd == 0) {
@@ -105,7 +112,7 @@ function scan(end: i32, most: i32): i32 {
       if (stopped == END) {
         at = packetEnd;
         rows++;
-        if (first) stopped = AFTER_CONNECT;
+        if (flags & FIRST) stopped = AFTER_CONNECT;
       }
     }
   }
@@ -136,6 +143,7 @@ export function ingest(
     stopped = refuse(FAULT_ARGUMENT);
     return 0;
   }
+  beginConnect();
   beginDevice();
   beginPublishes(budget);
   beginSeen(seenIdentifiers);

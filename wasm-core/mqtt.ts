@@ -4,10 +4,12 @@
  * the byte that makes it, however little of the packet has come.
  *
  * Refused: reserved types and flag bits, a Remaining Length of five bytes or of more than it needs,
- * packets of the wrong direction, anything larger than `maxPacket`. Packet types other
- * than PUBLISH, CONNECT and CONNACK are measured, not read.
+ * packets of the wrong direction or at the wrong time, anything larger than `maxPacket`.
  */
+import { AUTHENTICATES, AUTH_PENDING, DOWN, FIRST, aliasMaximum, flags, version } from './call';
 import {
+  FAULT_AUTH_EXPECTED,
+  FAULT_AUTH_UNEXPECTED,
   FAULT_CONNECT_EXPECTED,
   FAULT_CONNECT_REPEATED,
   FAULT_DUP,
@@ -33,19 +35,23 @@ import { TEXT_MALFORMED, TEXT_PLAIN, textClass } from './utf8';
 export const CONNECT: i32 = 1;
 export const CONNACK: i32 = 2;
 export const PUBLISH: i32 = 3;
+export const PUBACK: i32 = 4;
+export const PUBREC: i32 = 5;
 export const PUBREL: i32 = 6;
 export const SUBSCRIBE: i32 = 8;
 const SUBACK: i32 = 9;
 export const UNSUBSCRIBE: i32 = 10;
 const UNSUBACK: i32 = 11;
-const PINGREQ: i32 = 12;
+export const PINGREQ: i32 = 12;
 const PINGRESP: i32 = 13;
-const AUTH: i32 = 15;
+export const DISCONNECT: i32 = 14;
+export const AUTH: i32 = 15;
+const VERSION_31: i32 = 3;
 const VERSION_5: i32 = 5;
 
 /** Packet types that carry a Packet Identifier as their first field, as bits. */
-const IDENTIFIED: i32 =
-  (1 << 4) | (1 << 5) | (1 << PUBREL) | (1 << 7) | (1 << SUBSCRIBE) | (1 << SUBACK) |
+export const IDENTIFIED: i32 =
+  (1 << PUBACK) | (1 << PUBREC) | (1 << PUBREL) | (1 << 7) | (1 << SUBSCRIBE) | (1 << SUBACK) |
   (1 << UNSUBSCRIBE) | (1 << UNSUBACK);
 const FROM_SERVER_ONLY: i32 =
   (1 << CONNACK) | (1 << SUBACK) | (1 << UNSUBACK) | (1 << PINGRESP);
@@ -53,6 +59,8 @@ const FROM_CLIENT_ONLY: i32 =
   (1 << CONNECT) | (1 << SUBSCRIBE) | (1 << UNSUBSCRIBE) | (1 << PINGREQ);
 /** These have 0010 in the reserved bits, the others 0000 [MQTT-2.1.3-1]. */
 const FLAGS_TWO: i32 = (1 << PUBREL) | (1 << SUBSCRIBE) | (1 << UNSUBSCRIBE);
+const WHILE_PENDING: i32 = (1 << AUTH) | (1 << DISCONNECT);
+const DUP: i32 = 8;
 
 /** Of the last `measure`: end of the packet, or 0 when it is not whole yet; its first field. */
 export let packetEnd: i32 = 0;
@@ -70,31 +78,46 @@ export let payloadAt: i32 = 0;
 export let publishAlias: i32 = 0;
 export let publishExpiry: u32 = EXPIRY_ABSENT;
 
-function firstByteFault(first: i32, version: i32, onlyConnect: bool, down: bool): i32 {
+@inline
+function publishFlagsFault(first: i32): i32 {
+  const qos = (first >> 1) & 3;
+  if (qos == 3) return FAULT_QOS; // [MQTT-3.3.1-4]
+  return qos == 0 && (first & DUP) != 0 ? FAULT_DUP : FAULT_NONE; // [MQTT-3.3.1-2]
+}
+
+function reservedFault(first: i32): i32 {
+  const two = (FLAGS_TWO & (1 << (first >> 4))) != 0;
+  // 3.1, section 2.1: what is sent again may say so in these three as well.
+  const bits = two && version == VERSION_31 ? first & 7 : first & 15;
+  return bits == (two ? 2 : 0) ? FAULT_NONE : FAULT_PACKET_FLAGS; // [MQTT-2.1.3-1], [MQTT-2.2.2-2]
+}
+
+function firstByteFault(first: i32): i32 {
   const type = first >> 4;
-  const bit = 1 << type;
+  if (type == PUBLISH && (flags & (FIRST | AUTH_PENDING)) == 0) return publishFlagsFault(first);
   if (type == 0) return FAULT_PACKET_TYPE; // 2.1.2
-  if (onlyConnect && type != CONNECT) return FAULT_CONNECT_EXPECTED; // [MQTT-3.1.0-1]
-  if (type == PUBLISH) {
-    const qos = (first >> 1) & 3;
-    if (qos == 3) return FAULT_QOS; // [MQTT-3.3.1-4]
-    return qos == 0 && (first & 8) != 0 ? FAULT_DUP : FAULT_NONE; // [MQTT-3.3.1-2]
-  }
+  const bit = 1 << type;
+  if ((flags & FIRST) != 0 && type != CONNECT) return FAULT_CONNECT_EXPECTED; // [MQTT-3.1.0-1]
+  const pending = (flags & AUTH_PENDING) != 0 && (bit & WHILE_PENDING) == 0;
+  if (pending) return FAULT_AUTH_EXPECTED; // [MQTT-3.1.2-30]
+  const down = (flags & DOWN) != 0;
   if (type == AUTH && version != VERSION_5) return FAULT_PACKET_TYPE; // 3.1.1: table 2.1
-  const reserved = bit & FLAGS_TWO ? 2 : 0;
-  if ((first & 15) != reserved) return FAULT_PACKET_FLAGS; // [MQTT-2.1.3-1]
-  if (bit & (down ? FROM_CLIENT_ONLY : FROM_SERVER_ONLY)) return FAULT_PACKET_DIRECTION;
-  if (type == CONNECT && !onlyConnect) return FAULT_CONNECT_REPEATED; // [MQTT-3.1.0-2]
-  return FAULT_NONE;
+  const uncalled = type == AUTH && !down && !(flags & AUTHENTICATES);
+  if (uncalled) return FAULT_AUTH_UNEXPECTED; // [MQTT-4.12.0-7], whatever its flags
+  const misplaced = (bit & (down ? FROM_CLIENT_ONLY : FROM_SERVER_ONLY)) != 0;
+  if (misplaced && type == CONNACK) return FAULT_PACKET_DIRECTION; // whatever its flags
+  // Those of a first CONNECT are a matter of its version: `readConnect` asks.
+  const found = flags & FIRST ? FAULT_NONE : reservedFault(first);
+  if (found != FAULT_NONE) return found;
+  if (misplaced) return FAULT_PACKET_DIRECTION; // table 2-1
+  return type == CONNECT && !(flags & FIRST) ? FAULT_CONNECT_REPEATED : FAULT_NONE; // -3.1.0-2
 }
 
 /** Finds the extent of the packet at `at`; `packetEnd` is 0 when it has not come whole. */
-export function measure(
-  at: i32, end: i32, version: i32, onlyConnect: bool, down: bool, maxPacket: i32,
-): i32 {
+export function measure(at: i32, end: i32, maxPacket: i32): i32 {
   packetEnd = 0;
   packetNeeded = 0;
-  const found = firstByteFault(load<u8>(at), version, onlyConnect, down);
+  const found = firstByteFault(load<u8>(at));
   if (found != FAULT_NONE) return found;
   let value = 0;
   let to = at + 1;
@@ -127,7 +150,8 @@ export function placeProperties(at: i32, end: i32, allowed: u64): i32 {
 }
 
 /** The PUBLISH [packetBody, packetEnd) whose first byte is `first`. */
-export function readPublish(first: i32, version: i32, down: bool, aliasMaximum: i32): i32 {
+export function readPublish(first: i32): i32 {
+  const down = (flags & DOWN) != 0;
   const end = packetEnd;
   let at = packetBody;
   if (end - at < 2) return FAULT_FIELD_LENGTH;

@@ -8,6 +8,7 @@ import {
   FAULT_FIELD_LENGTH,
   FAULT_NONE,
   FAULT_PROPERTY_LENGTH,
+  FAULT_PROPERTY_NOT_ALLOWED,
   FAULT_PROPERTY_REPEATED,
   FAULT_PROPERTY_UNKNOWN,
   FAULT_PROPERTY_VALUE,
@@ -56,7 +57,10 @@ function one(id: i32): u64 {
 export const ALLOWED_PUBLISH: u64 =
   one(PAYLOAD_FORMAT) | one(MESSAGE_EXPIRY) | one(CONTENT_TYPE) | one(RESPONSE_TOPIC) |
   one(CORRELATION) | one(TOPIC_ALIAS) | one(USER_PROPERTY);
-export const ALLOWED_PUBLISH_DOWN: u64 = ALLOWED_PUBLISH | one(SUBSCRIPTION_IDENTIFIER);
+/** Beside the identifiers: the Subscription Identifier may stand more than once. */
+const IDENTIFIERS_REPEAT: u64 = (<u64>1) << 63;
+export const ALLOWED_PUBLISH_DOWN: u64 =
+  ALLOWED_PUBLISH | one(SUBSCRIPTION_IDENTIFIER) | IDENTIFIERS_REPEAT;
 export const ALLOWED_WILL: u64 =
   one(PAYLOAD_FORMAT) | one(MESSAGE_EXPIRY) | one(CONTENT_TYPE) | one(RESPONSE_TOPIC) |
   one(CORRELATION) | one(WILL_DELAY) | one(USER_PROPERTY);
@@ -70,11 +74,21 @@ export const ALLOWED_CONNACK: u64 =
   one(USER_PROPERTY) | one(WILDCARD_AVAILABLE) | one(IDENTIFIERS_AVAILABLE) |
   one(SHARED_AVAILABLE) | one(SERVER_KEEP_ALIVE) | one(RESPONSE_INFORMATION) |
   one(SERVER_REFERENCE) | one(AUTH_METHOD) | one(AUTH_BYTES);
-const REPEATABLE: u64 = one(USER_PROPERTY) | one(SUBSCRIPTION_IDENTIFIER);
+export const ALLOWED_ACKNOWLEDGING: u64 = one(REASON_STRING) | one(USER_PROPERTY);
+export const ALLOWED_SUBSCRIBE: u64 = one(SUBSCRIPTION_IDENTIFIER) | one(USER_PROPERTY);
+export const ALLOWED_UNSUBSCRIBE: u64 = one(USER_PROPERTY);
+export const ALLOWED_DISCONNECT: u64 =
+  one(SESSION_EXPIRY) | one(REASON_STRING) | one(USER_PROPERTY) | one(SERVER_REFERENCE);
+export const ALLOWED_AUTH: u64 =
+  one(AUTH_METHOD) | one(AUTH_BYTES) | one(REASON_STRING) | one(USER_PROPERTY);
+/** Every property there is, table 2-4. */
+const KNOWN: u64 =
+  ALLOWED_PUBLISH | ALLOWED_WILL | ALLOWED_CONNECT | ALLOWED_CONNACK | ALLOWED_SUBSCRIBE;
 
 export const EXPIRY_ABSENT: u32 = 0xffffffff;
 
 /** Of the last walk. 0 and EXPIRY_ABSENT when the property was not there. */
+export let sessionExpiry: u32 = 0;
 export let topicAlias: i32 = 0;
 export let expirySeconds: u32 = EXPIRY_ABSENT;
 /** An Authentication Method was there. */
@@ -160,6 +174,7 @@ function skipU32(id: i32, at: i32, end: i32): i32 {
   next = at + 4;
   const value = bswap<u32>(load<u32>(at));
   if (id == MESSAGE_EXPIRY) expirySeconds = value;
+  if (id == SESSION_EXPIRY) sessionExpiry = value;
   return id == MAXIMUM_PACKET && value == 0 ? FAULT_PROPERTY_VALUE : FAULT_NONE; // 3.1.2.11.4
 }
 
@@ -202,22 +217,30 @@ function skipValue(id: i32, at: i32, end: i32): i32 {
   }
 }
 
+function notAllowed(id: i32, allowed: u64): i32 {
+  // [MQTT-3.3.4-6], else 2.2.2.2
+  return id == SUBSCRIPTION_IDENTIFIER && allowed == ALLOWED_PUBLISH
+    ? FAULT_SUBSCRIPTION_IDENTIFIER
+    : FAULT_PROPERTY_NOT_ALLOWED;
+}
+
 /** Walks the properties in [at, end). @param allowed one bit per identifier */
 export function walkProperties(at: i32, end: i32, allowed: u64): i32 {
   topicAlias = 0;
   expirySeconds = EXPIRY_ABSENT;
+  sessionExpiry = 0;
+  const repeats = allowed & IDENTIFIERS_REPEAT ? one(SUBSCRIPTION_IDENTIFIER) : 0;
+  const once = ~(one(USER_PROPERTY) | repeats);
   let seen: u64 = 0;
   while (at < end) {
     const id = <i32>load<u8>(at);
     const bit = id < IDENTIFIERS_END ? one(id) : 0;
-    if ((allowed & bit) == 0) {
-      // [MQTT-3.3.4-6]
-      return id == SUBSCRIPTION_IDENTIFIER ? FAULT_SUBSCRIPTION_IDENTIFIER : FAULT_PROPERTY_UNKNOWN;
-    }
-    if (seen & bit & ~REPEATABLE) return FAULT_PROPERTY_REPEATED;
-    seen |= bit;
+    if ((KNOWN & bit) == 0) return FAULT_PROPERTY_UNKNOWN; // 2.2.2.2
     const found = skipValue(id, at + 1, end);
     if (found != FAULT_NONE) return found;
+    if ((allowed & bit) == 0) return notAllowed(id, allowed);
+    if (seen & bit & once) return FAULT_PROPERTY_REPEATED; // "more than once", at each property
+    seen |= bit;
     at = next;
   }
   authMethod = (seen & one(AUTH_METHOD)) != 0;

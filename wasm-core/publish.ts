@@ -12,8 +12,7 @@ import {
 import { FAULT_NONE } from './fault';
 import {
   ALLOW, BUDGET, CAPTURE, CAPTURE_QOS2, CLOCK_UNSYNCED, COPY_ALL, DOWN, END, SEGMENT_FULL,
-  aliasMaximum, call, clientBytes, deviceBytes, flags, holdBy, refuse, resolvedBytes, upMs, version,
-  wallMs, wantAlias,
+  call, clientBytes, deviceBytes, flags, holdBy, refuse, resolvedBytes, upMs, wallMs, wantAlias,
 } from './call';
 import { allowed } from './allow';
 import { OVER_DROP, OVER_HOLD, askLimits, askedOver, chargeLimits } from './limits';
@@ -44,7 +43,6 @@ let nameLength: i32 = 0;
 let verdict: i32 = PASS;
 let route: i32 = -1;
 let limit: i32 = -1;
-let captured: bool = false;
 let admitted: i32 = 0;
 let mayAdmit: i32 = 0;
 
@@ -124,16 +122,15 @@ function judge(first: i32, qos: i32, packetBytes: i32): i32 {
   verdict = PASS;
   route = -1;
   limit = -1;
-  captured = false;
   if ((flags & (ALLOW | DOWN)) == ALLOW && !allowed(nameAt, nameLength)) {
     verdict = DENY;
     return END;
   }
   if (!(flags & CAPTURE)) return END;
   route = routeOf(nameAt, nameLength);
-  captured = route >= 0 && (qos < QOS_2 || (flags & CAPTURE_QOS2) != 0);
-  if (!captured) return END;
+  if (route < 0) return END;
   if (qos < QOS_2) return rate(first, packetBytes);
+  if (!(flags & CAPTURE_QOS2)) return END;
   if (seen(packetIdentifier)) {
     verdict = REPEAT; // [MQTT-4.3.3-10]
     return END;
@@ -147,13 +144,13 @@ function bitsOf(first: i32, qos: i32): i32 {
   let bits = (qos << QOS_SHIFT) | ((first & 8) >> BIT_DUP_SHIFT);
   if (first & 1) bits |= verdict == DENY ? BIT_RETAIN : BIT_RETAIN | BIT_LOCAL;
   if (topicNameLength == 0) bits |= BIT_ALIASED;
-  if (!captured) return bits;
+  if (verdict == PASS || verdict == DENY) return bits; // not captured
   const copied = flags & COPY_ALL ? isLocal(route) : wantedLocally(route, nameAt, nameLength);
   return copied ? bits | BIT_LOCAL : bits;
 }
 
 export function takePublish(row: i32, at: i32, first: i32): i32 {
-  const found = readPublish(first, version, (flags & DOWN) != 0, aliasMaximum);
+  const found = readPublish(first);
   if (found != FAULT_NONE) return refuse(found);
   if (!resolveName(at)) return wantAlias(publishAlias);
   const qos = (first >> 1) & 3;

@@ -24,6 +24,8 @@ export const BIT_RETAIN: i32 = 2;
 export const BIT_ALIASED: i32 = 8;
 /** CONNECT: it names an Authentication Method. */
 export const BIT_AUTHENTICATES: i32 = 16;
+/** CONNECT 5: its Session Expiry Interval is 0. */
+export const BIT_SESSION_ENDS: i32 = 32;
 export const QOS_SHIFT: i32 = 8;
 
 @inline

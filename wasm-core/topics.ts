@@ -37,8 +37,8 @@ import {
 } from './fault';
 import { TEXT_MALFORMED, textClass } from './utf8';
 
-const SLASH: u8 = 0x2f;
-const PLUS: u8 = 0x2b;
+export const SLASH: u8 = 0x2f;
+export const PLUS: u8 = 0x2b;
 const HASH: u8 = 0x23;
 const DOLLAR: u8 = 0x24;
 
@@ -99,7 +99,7 @@ function newNode(trie: i32, parent: i32): i32 {
 
 /** End of the level that begins at `at`: the next '/', or `end`. */
 @inline
-function levelEnd(at: i32, end: i32): i32 {
+export function levelEnd(at: i32, end: i32): i32 {
   while (at < end && load<u8>(at) != SLASH) at++;
   return at;
 }
@@ -231,10 +231,10 @@ function push(depth: i32, index: i32, at: i32): i32 {
   return depth + 1;
 }
 
+/** The child of `parent` for the literal level; 0: none. */
 @inline
-function pushLiteral(depth: i32, trie: i32, parent: i32, at: i32, to: i32, next: i32): i32 {
-  const child = load<i32>(edgeSlot(trie, parent, levelHash(parent, at, to), at, to - at));
-  return child == 0 ? depth : push(depth, child, next);
+function literalOf(trie: i32, parent: i32, at: i32, to: i32): i32 {
+  return load<i32>(edgeSlot(trie, parent, levelHash(parent, at, to), at, to - at));
 }
 
 /** The level [at, to) is the device's name. Without one no level is. */
@@ -267,10 +267,13 @@ function visit(
     const to = levelEnd(at, end);
     const plus = load<i32>(here, NODE_PLUS);
     if (plus != 0 && shown) depth = push(depth, plus, to + 1);
-    if (load<i32>(here, NODE_LITERALS) == 0) continue;
-    depth = pushLiteral(depth, trie, index, at, to, to + 1);
-    if (union && isDevice(at, to, device, deviceBytes)) {
-      depth = pushLiteral(depth, trie, index, DEVICE_LEVEL, DEVICE_LEVEL_END, to + 1);
+    if (load<i32>(here, NODE_LITERALS) != 0) {
+      const child = literalOf(trie, index, at, to);
+      if (child != 0) depth = push(depth, child, to + 1);
+      if (union && isDevice(at, to, device, deviceBytes)) {
+        const own = literalOf(trie, index, DEVICE_LEVEL, DEVICE_LEVEL_END);
+        if (own != 0) depth = push(depth, own, to + 1);
+      }
     }
   }
   return best;

@@ -67,6 +67,11 @@ export interface CoreCalls {
   /** 1 when devices share the bucket that holds: waiting connections take turns. */
   heldShared(): number;
   fault(): number;
+  /**
+   * The protocol level that the CONNECT of this call names, known or not: the answer has that
+   * version's form. 0 when there is none, or it did not come to that.
+   */
+  connectVersion(): number;
   aliasWanted(): number;
   segmentFrames(): number;
   /** With the header; 64 when no frame is in it. */

@@ -18,7 +18,7 @@ export const row = {
   /** Offsets from the beginning of the chunk. */
   start: 1,
   end: 2,
-  /** Packet Identifier or 0 [CONNECT: Keep Alive in s; CONNACK: return or reason code]. */
+  /** Packet Identifier or 0 [CONNECT: Keep Alive in s; CONNACK, DISCONNECT, AUTH: their code]. */
   packetIdentifier: 3,
   /** First byte [CONNECT: connect flags; CONNACK: acknowledge flags]. */
   firstByte: 4,
@@ -48,6 +48,8 @@ export const rowBits = {
   aliased: 8,
   /** CONNECT: it names an Authentication Method (`ingestFlags.auth` from now on). */
   authenticates: 16,
+  /** CONNECT 5: its Session Expiry Interval is 0 (`ingestFlags.sessionEnds` from now on). */
+  sessionEnds: 32,
 } as const;
 /** QoS is `row[bits] >> qosShift`. */
 export const qosShift = 8;
@@ -98,6 +100,10 @@ export const ingestFlags = {
   allow: 64,
   /** The CONNECT named an Authentication Method; without it AUTH is a fault. */
   auth: 128,
+  /** The CONNECT's Session Expiry Interval was 0: DISCONNECT may not set another. */
+  sessionEnds: 256,
+  /** With `auth`, until CONNACK: nothing but AUTH and DISCONNECT may come. */
+  authPending: 512,
 } as const;
 
 /** Why `ingest` returned. `alias`: the next PUBLISH has only a Topic Alias, see `aliasWanted`. */

@@ -5,6 +5,10 @@
 import { hexOf, type Vector } from './vector.ts';
 
 const plain = '00044d515454';
+/** MQIsdp 3, User Name, Password, Clean Session, 5 s, Client Identifier a. */
+const oldWithoutNames = '00064d5149736470 03 c2 0005 000161';
+/** Will Delay Interval 1 and Message Expiry Interval 1 on w. */
+const willOfOtherProperties = `${plain} 05 06 003c 00 000161 0a 1800000001 0200000001 000177 0000`;
 
 /** A CONNECT of a body given in hex. */
 function connect(name: string, fields: string, expected: Pick<Vector, 'rows' | 'fault'>): Vector {
@@ -130,6 +134,42 @@ export const connectVectors: readonly Vector[] = [
   connect('Will Topic empty', `${plain} 04 06 003c 0000 0000 0000`, { fault: 'willTopic' }),
   connect('Will Topic not UTF-8', `${plain} 04 06 003c 0000 0001c0 0000`, { fault: 'utf8' }),
   connect('Will without a message', `${plain} 04 06 003c 0000 000161`, { fault: 'fieldLength' }),
+  connect('3.1, whose unused bits say nothing', `00064d51497364700321 0005 000161`, {
+    rows: [{ topicAlias: 3, firstByte: 0x21 }],
+  }),
+  connect('3.1, without the User Name and Password its flags announce', oldWithoutNames, {
+    rows: [{ topicAlias: 3, firstByte: 0xc2 }],
+  }),
+  connect('3.1, with a User Name and without the Password', `${oldWithoutNames}000175`, {
+    rows: [{ topicAlias: 3, firstByte: 0xc2 }],
+  }),
+  connect('3.1, with half a Password', `${oldWithoutNames}00017500`, { fault: 'fieldLength' }),
+  connect('3.1, password without user name', '00064d514973647003 42 0005 000161 000170', {
+    fault: 'connectFlags',
+  }),
+  connect('3.1, empty Client Identifier', '00064d514973647003 02 0005 0000', {
+    fault: 'clientIdentifier',
+  }),
+  connect('empty Client Identifier with Clean Session', `${plain} 04 02 003c 0000`, {
+    rows: [{ topicAlias: 4, topicName: '', authenticates: false, sessionEnds: false }],
+  }),
+  connect('empty Client Identifier without it [MQTT-3.1.3-8]', `${plain} 04 00 003c 0000`, {
+    fault: 'clientIdentifier',
+  }),
+  connect('5, empty Client Identifier without Clean Start', `${plain} 05 00 003c 00 0000`, {
+    rows: [{ topicAlias: 5, topicName: '', sessionEnds: true }],
+  }),
+  connect('5, Session Expiry Interval 0', `${plain} 05 02 003c 05 1100000000 000161`, {
+    rows: [{ sessionEnds: true, authenticates: false }],
+  }),
+  connect(
+    '5, Session Expiry Interval 1 and an Authentication Method',
+    `${plain} 05 02 003c 09 1100000001 15000161 000161`,
+    { rows: [{ sessionEnds: false, authenticates: true }] },
+  ),
+  connect('5, the same of a Will do not count', willOfOtherProperties, {
+    rows: [{ sessionEnds: true, authenticates: false }],
+  }),
   connect('user name missing', `${plain} 04 82 003c 0000`, { fault: 'fieldLength' }),
   connect('user name not UTF-8', `${plain} 04 82 003c 0000 0001ff`, { fault: 'utf8' }),
   connect('password longer than the packet', `${plain} 04 c2 003c 0000 000175 000270`, {
@@ -150,18 +190,34 @@ export const connectVectors: readonly Vector[] = [
     fault: 'propertyValue',
   }),
   connect('5, a PUBLISH’s property', `${plain} 05 02 003c 03 230001 0000`, {
-    fault: 'propertyUnknown',
+    fault: 'propertyNotAllowed',
   }),
   connect(
     '5, a CONNECT’s property in the Will',
     `${plain} 05 06 003c 00 0000 03 21000a 000161 0000`,
     {
-      fault: 'propertyUnknown',
+      fault: 'propertyNotAllowed',
     },
   ),
   connect('5, Session Expiry Interval twice', `${plain} 05 02 003c 0a 1100000001 1100000001 0000`, {
     fault: 'propertyRepeated',
   }),
+  ...['11', '12', '14', '18'].map(
+    (first): Vector => ({
+      name: `reserved bits of the first byte, ${first} [MQTT-2.2.2-2]`,
+      version: 0,
+      phase: 'first',
+      bytes: `${first} CONNECT\n0d Remaining Length 13\n${plain} MQTT\n0402003c000161`,
+      fault: 'packetFlags',
+    }),
+  ),
+  {
+    name: '3.1 leaves QoS of a CONNECT unused',
+    version: 0,
+    phase: 'first',
+    bytes: '12 CONNECT\n0f Remaining Length 15\n00064d5149736470 MQIsdp\n0302003c000161',
+    rows: [{ topicAlias: 3, topicName: '61' }],
+  },
   {
     name: 'CONNACK 3.1.1, Session Present, accepted',
     version: 4,

@@ -39,6 +39,7 @@ export interface Descriptor {
   readonly local: boolean;
   readonly aliased: boolean;
   readonly authenticates: boolean;
+  readonly sessionEnds: boolean;
 }
 
 /** A vector may say what its connection is known for: `CallOptions`. */
@@ -108,6 +109,7 @@ export function describe(core: Core, index: number, streamAt: number): Descripto
     local: (bits & rowBits.local) !== 0,
     aliased: (bits & rowBits.aliased) !== 0,
     authenticates: (bits & rowBits.authenticates) !== 0,
+    sessionEnds: (bits & rowBits.sessionEnds) !== 0,
   };
 }
 
@@ -121,7 +123,8 @@ class Host {
   consumed = 0;
   phase: NonNullable<Vector['phase']>;
   version: number;
-  authenticates = false;
+  /** What the CONNECT said that later packets are held against. */
+  connectFlags = 0;
   readonly core: Core;
   readonly options: FeedOptions;
 
@@ -134,8 +137,7 @@ class Host {
   }
 
   #flags(): number {
-    const auth = this.authenticates ? ingestFlags.auth : 0;
-    const extra = (this.options.flags ?? 0) | auth;
+    const extra = (this.options.flags ?? 0) | this.connectFlags;
     if (this.phase === 'first') return ingestFlags.first | extra;
     return (this.phase === 'down' ? ingestFlags.down : ingestFlags.capture) | extra;
   }
@@ -179,7 +181,9 @@ class Host {
       if (found.type === 1) {
         this.version = found.topicAlias;
         this.phase = 'open';
-        this.authenticates = found.authenticates;
+        this.connectFlags =
+          (found.authenticates ? ingestFlags.auth : 0) |
+          (found.sessionEnds ? ingestFlags.sessionEnds : 0);
       } else if (found.type === packetTypes.pubrel) {
         this.seen.delete(found.packetIdentifier);
       } else if (found.topicAlias > 0) {

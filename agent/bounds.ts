@@ -76,6 +76,8 @@ export const connectionsMax = 10_000;
 /** Segment bytes one lane holds in memory: also bounds duplicates after a kill. */
 export const egressWindowBytes = 4 * MIB;
 export const egressWindowFrames = 32_768;
+/** Gateways an event may have passed; one more is refused as a loop. */
+export const viaHopsMax = 8;
 /** Batch buffers that a Kafka thread keeps to use again. */
 export const spareBufferBytes = 8 * MIB;
 /** Records in one Kafka batch of one partition. */

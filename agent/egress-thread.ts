@@ -95,7 +95,7 @@ async function run(start: EgressStart, main: MessagePort): Promise<void> {
         spec,
         source,
         upstream: await upstreamMaker(start, spec),
-        kafka: config.kind === 'kafka',
+        binding: config.kind,
         drain: config.drain,
         lived,
         post: (advance) => start.bufferPort.postMessage(advance),

@@ -122,13 +122,21 @@ const table = {
   recordTooLarge: {
     class: 'bury',
     exit: 65,
-    remedy: 'Raise max.message.bytes of the Kafka topic, then replay the dead letter.',
+    remedy:
+      'Raise what the upstream takes (Kafka: max.message.bytes), then replay the dead letter.',
   },
   recordInvalid: { class: 'bury', exit: 65, remedy: 'See the dead letter; mend, then replay it.' },
   topicInvalid: {
     class: 'bury',
     exit: 65,
-    remedy: 'A Kafka topic matches [a-zA-Z0-9._-]{1,249}; mend the route’s topic template.',
+    remedy:
+      'Mend the route’s topic template: Kafka takes [a-zA-Z0-9._-]{1,249}, MQTT no + # or NUL.',
+  },
+  loop: {
+    class: 'bury',
+    exit: 65,
+    remedy:
+      'Events come back to a gateway they passed: mend the routes that send them in a circle.',
   },
   topicUnknown: {
     class: 'bury',

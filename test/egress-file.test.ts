@@ -34,7 +34,7 @@ function laneTo(directory: string, rotateBytes = 0): LaneRig {
   const rig = new LaneRig(
     log,
     (sink) => new FileUpstream(options, { sink, random: Math.random, once: false }),
-    { kafka: false },
+    { binding: 'file' },
   );
   rigs.push(rig);
   return rig;
@@ -70,6 +70,7 @@ test('a file has one JSON object a line, bytes that are not UTF-8 in base64', as
       ['unit', 'K'],
       ['__proto__', 'x'],
     ],
+    correlationData: Buffer.from([0xff, 0x00]),
   });
   rig.append([
     frameOf({ value: 'line\nfeed "ä"', properties: new Uint8Array(1) }),
@@ -83,6 +84,7 @@ test('a file has one JSON object a line, bytes that are not UTF-8 in base64', as
   assert.equal(first?.value, 'line\nfeed "ä"');
   assert.deepEqual(first?.headers.unit, ['C', 'K']);
   assert.equal(first?.headers.ce_type, 'telemetry');
+  assert.equal(first?.headers['mqtt-correlation-data'], '/wA=');
   assert.equal(second?.valueBase64, '/wA=');
   assert.equal('value' in (second ?? {}), false);
 });

@@ -117,6 +117,20 @@ test('a lane gives every frame exactly one outcome', async () => {
   );
 });
 
+test('a lane buries what goes in a circle, by its own reason, and forwards the rest', async () => {
+  const [rig] = handRig();
+  rig.log.properties = (bytes) => ({ userProperties: [['tidegate-via', `gw${bytes[0]}`]] });
+  rig.append([...frames(2, { properties: Uint8Array.of(1) }), ...frames(1)]);
+  rig.append(frames(1, { properties: Uint8Array.of(7) }));
+  rig.start();
+  await rig.settledAll();
+  assert.deepEqual([rig.outcomes.confirmed, rig.outcomes.buried], [2, 2]);
+  assert.deepEqual(
+    rig.buried.map(({ reason }) => reason),
+    ['loop', 'loop'],
+  );
+});
+
 test('a lane begins within a segment where its cursor stands', async () => {
   const [rig, upstream] = handRig();
   rig.append(frames(10));

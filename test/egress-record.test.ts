@@ -10,7 +10,12 @@ import type { RouteTarget } from '../agent/buffer/protocol.ts';
 import { Backoff } from '../agent/egress/backoff.ts';
 import { Drain } from '../agent/egress/drain.ts';
 import { RecordBatch } from '../agent/egress/kafka-batch.ts';
-import { varintBytes, writeVarint, zigzagVarintAt } from '../agent/egress/kafka-varint.ts';
+import {
+  varintBytes,
+  writeHeaders,
+  writeVarint,
+  zigzagVarintAt,
+} from '../agent/egress/kafka-varint.ts';
 import { positiveMurmur2 } from '../agent/egress/murmur2.ts';
 import {
   type EgressRecord,
@@ -32,7 +37,7 @@ function render(
   const route = routeOf(target);
   const renderer = new RouteRenderer(route, route.targets[0] as RouteTarget, {
     gateway: route.gateway,
-    kafka: true,
+    binding: 'kafka',
     properties: () => properties,
   });
   return renderer.render(frameOf({ number: 42, ...frame }), epoch, segment, 0);
@@ -118,6 +123,57 @@ test('a record carries MQTT 5 properties along, but lets no device speak for the
   assert.equal(all['tidegate-via'], 'gw0,gw1');
 });
 
+test('a record carries Response Topic, Correlation Data and the payload format as headers', () => {
+  const correlationData = Buffer.from([0xff, 0x00, 0x61]);
+  const record = render(
+    {},
+    { properties: new Uint8Array(1) },
+    {
+      responseTopic: 'answers/d1',
+      correlationData,
+      payloadFormat: 1,
+      userProperties: [
+        ['mqtt-response-topic', 'forged'],
+        ['mqtt-correlation-data', 'forged'],
+        ['mqtt-site', 'own'],
+      ],
+    },
+  );
+  const all = Object.fromEntries(headersOf(record));
+  assert.equal(all['mqtt-response-topic'], 'answers/d1');
+  assert.equal(all['mqtt-correlation-data'], correlationData);
+  assert.equal(all['mqtt-payload-format'], 'utf-8');
+  assert.equal(all['mqtt-mqtt-response-topic'], 'forged');
+  assert.equal(all['mqtt-mqtt-correlation-data'], 'forged');
+  assert.equal(all['mqtt-site'], 'own');
+  const bytes = render(
+    {},
+    { properties: new Uint8Array(1) },
+    { payloadFormat: 0, userProperties: [] },
+  );
+  assert.equal('mqtt-payload-format' in Object.fromEntries(headersOf(bytes)), false);
+});
+
+function hopped(...values: string[]): EgressRecord {
+  const userProperties = values.map((value) => ['tidegate-via', value] as const);
+  return render({}, { properties: new Uint8Array(1) }, { userProperties });
+}
+
+test('a record names the gateways it passed, from one property or several', () => {
+  const viaOf = (record: EgressRecord) =>
+    headersOf(record).filter(([name]) => name === 'tidegate-via');
+  assert.deepEqual(viaOf(hopped('gw5,gw6')), [['tidegate-via', 'gw5,gw6,gw1']]);
+  assert.deepEqual(viaOf(hopped('gw5', 'gw6')), [['tidegate-via', 'gw5,gw6,gw1']]);
+  assert.equal(viaOf(hopped('a,b,c,d,e,f,g')).length, 1, 'seven hops are not too many');
+});
+
+test('a record that comes back to its gateway, or has eight hops, is refused as a loop', () => {
+  assert.throws(() => hopped('gw5,gw1'), { code: 'loop' });
+  assert.throws(() => hopped('gw5', ' gw1 ', 'gw6'), { code: 'loop' });
+  assert.throws(() => hopped('a,b,c,d,e,f,g,h'), { code: 'loop', message: /8 hops/ });
+  assert.throws(() => hopped(','.repeat(60_000)), { code: 'loop' });
+});
+
 test('a record has only the configured headers with envelope none', () => {
   const record = render({ envelope: 'none', headers: { site: '{1}/{gateway}' } }, {});
   assert.deepEqual(headersOf(record), [['site', 'd1/gw1']]);
@@ -140,7 +196,7 @@ test('a record tells apart devices, Topic Names and clients, cached or not', () 
   const route = routeOf({ topic: '{1}', key: '{client}' });
   const renderer = new RouteRenderer(route, route.targets[0] as RouteTarget, {
     gateway: 'gw1',
-    kafka: true,
+    binding: 'kafka',
     properties: () => ({ userProperties: [] }),
   });
   for (let i = 0; i < 20_000; i++) {
@@ -198,6 +254,13 @@ test('the Kafka record format writes and reads varints of every size', () => {
   }
 });
 
+test('the Kafka record format writes headers of bytes as they are', () => {
+  const bytes = Buffer.from([0xff, 0x00, 0x80]);
+  const buffer = Buffer.alloc(16);
+  const end = writeHeaders(buffer, 0, [['n', bytes]]);
+  assert.equal(buffer.subarray(0, end).toString('hex'), '026e06ff0080');
+});
+
 const anyText = fc.string({ unit: 'binary', maxLength: 120 }).map((text) => text.toWellFormed());
 const anyRecord = fc.record({
   key: fc.option(fc.uint8Array({ maxLength: 40 })),
@@ -231,6 +294,7 @@ function batchOf(records: readonly fcRecord[]): RecordBatch {
       headers: one.headers,
       timestampMs: one.timestampMs,
       partition: null,
+      carried: null,
     });
   }
   return batch;

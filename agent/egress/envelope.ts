@@ -1,22 +1,30 @@
 /**
- * The CloudEvents 1.0 envelope of the Kafka protocol binding, binary mode: attributes are headers,
- * the value is the payload as it came.
+ * The CloudEvents 1.0 envelope, binary mode: attributes stand beside the value, which is the
+ * payload as it came. Kafka binding, which files follow too, and MQTT binding (version 5):
  *
- *   ce_specversion 1.0              ce_source   //<gateway>/<protocol>/<device>
- *   ce_type        route's name     ce_subject  Topic Name
- *   ce_id          <gateway>/<epoch>/<frame number>, the same at every retry
- *   ce_time        arrival, RFC 3339, UTC
- *   content-type   of the MQTT 5 property        tidegate-via  <gateway>
- *   tidegate-clock unsynchronised, when ce_time is from before the clock was set
+ *   Kafka            MQTT             value
+ *   ce_specversion   specversion      1.0
+ *   ce_id            id               <gateway>/<epoch>/<frame number>, the same at every retry
+ *   ce_source        source           //<gateway>/<protocol>/<device>
+ *   ce_type          type             route's name
+ *   ce_subject       subject          Topic Name
+ *   ce_time          time             arrival, RFC 3339, UTC
+ *   content-type     Content Type     of the MQTT 5 property
+ *   mqtt-response-topic, mqtt-correlation-data (bytes), mqtt-payload-format (utf-8)
+ *                    properties of the same meaning
+ *   tidegate-via     tidegate-via     the gateways it passed, this one last
+ *   tidegate-clock   tidegate-clock   unsynchronised: the time is from before the clock was set
  *
  * What depends on device and Topic Name alone is `fixed` and made once; `varying` is per frame.
- * MQTT 5 User Properties ride along under their own names; one whose name is ours gets the prefix
+ * User Properties ride along under their own names; one whose name is ours gets the prefix
  * `mqtt-`, so that a device cannot speak for the gateway. `tidegate-via` is the exception: there
  * the gateway is added to those before it.
  */
-import type { Frame, FrameProperties } from './record.ts';
+import type { Binding, Frame, FrameProperties } from './record.ts';
+import { viaName } from './via.ts';
 
-export type Header = readonly [name: string, value: string];
+/** Bytes only where Kafka takes them as they are: elsewhere they are written as base64. */
+export type Header = readonly [name: string, value: string | Uint8Array];
 
 const protocolNames: Readonly<Record<number, string>> = {
   1: 'mqtt',
@@ -25,10 +33,12 @@ const protocolNames: Readonly<Record<number, string>> = {
   4: 'amqp',
   5: 'agent',
 };
-const viaHeader = 'tidegate-via';
-const clockHeader = 'tidegate-clock';
-const contentTypeHeader = 'content-type';
-const ownName = /^(ce_|tidegate-)/i;
+const clockName = 'tidegate-clock';
+const kafkaOwn =
+  /^(ce_.*|tidegate-.*|content-type|mqtt-response-topic|mqtt-correlation-data|mqtt-payload-format)$/i;
+const mqttOwn = /^(tidegate-.*|specversion|id|source|type|subject|time|datacontenttype)$/i;
+const mqttOwnWithout = /^tidegate-/i;
+const utf8Payload = 1;
 
 export interface FixedContext {
   readonly gateway: string;
@@ -38,15 +48,34 @@ export interface FixedContext {
   readonly topicName: string;
 }
 
+function prefixOf(binding: Binding): string {
+  return binding === 'mqtt' ? '' : 'ce_';
+}
+
 /** Headers that are the same for every frame of one device on one Topic Name. */
-export function fixedHeaders(context: FixedContext): Header[] {
+export function fixedHeaders(context: FixedContext, binding: Binding): Header[] {
   const protocol = protocolNames[context.protocol] ?? 'unknown';
+  const ce = prefixOf(binding);
   return [
-    ['ce_specversion', '1.0'],
-    ['ce_type', context.routeName],
-    ['ce_source', `//${context.gateway}/${protocol}/${encodeURIComponent(context.device)}`],
-    ['ce_subject', context.topicName],
+    [`${ce}specversion`, '1.0'],
+    [`${ce}type`, context.routeName],
+    [`${ce}source`, `//${context.gateway}/${protocol}/${encodeURIComponent(context.device)}`],
+    [`${ce}subject`, context.topicName],
   ];
+}
+
+/** `envelope: none` of an MQTT upstream: what came goes on, and the way it took. */
+export function bareProperties(via: string, properties: FrameProperties | null): Header[] {
+  const headers: Header[] = [];
+  for (const [name, value] of properties?.userProperties ?? [])
+    ride(headers, name, value, mqttOwnWithout);
+  headers.push([viaName, via]);
+  return headers;
+}
+
+function ride(headers: Header[], name: string, value: string, own: RegExp): void {
+  if (name === viaName) return;
+  headers.push([own.test(name) ? `mqtt-${name}` : name, value]);
 }
 
 /** RFC 3339 of a wall clock in ms; frames of one burst share the last answer. */
@@ -65,45 +94,49 @@ class Rfc3339 {
 
 export class Envelope {
   readonly #gateway: string;
+  readonly #binding: Binding;
+  readonly #own: RegExp;
+  readonly #names: { readonly id: string; readonly time: string };
   readonly #time = new Rfc3339();
-  readonly #via: Header;
-  readonly #unsynchronised: Header = [clockHeader, 'unsynchronised'];
+  readonly #unsynchronised: Header = [clockName, 'unsynchronised'];
   #idPrefix = '';
   #epoch = '';
 
-  constructor(gateway: string) {
+  constructor(gateway: string, binding: Binding) {
+    const ce = prefixOf(binding);
     this.#gateway = gateway;
-    this.#via = [viaHeader, gateway];
+    this.#binding = binding;
+    this.#own = binding === 'mqtt' ? mqttOwn : kafkaOwn;
+    this.#names = { id: `${ce}id`, time: `${ce}time` };
   }
 
   /** Headers of one frame, in addition to the fixed ones. */
-  varying(frame: Frame, epoch: string, properties: FrameProperties | null): Header[] {
+  varying(frame: Frame, epoch: string, via: string, properties: FrameProperties | null): Header[] {
     if (epoch !== this.#epoch) {
       this.#epoch = epoch;
       this.#idPrefix = `${this.#gateway}/${epoch}/`;
     }
     const headers: Header[] = [
-      ['ce_id', frame.eventId ?? this.#idPrefix + frame.number],
-      ['ce_time', this.#time.of(frame.arrivalMs)],
+      [this.#names.id, frame.eventId ?? this.#idPrefix + frame.number],
+      [this.#names.time, this.#time.of(frame.arrivalMs)],
     ];
     if (frame.clockUnsynced) headers.push(this.#unsynchronised);
     if (frame.trace !== null) headers.push(['traceparent', frame.trace]);
-    if (properties === null) headers.push(this.#via);
-    else this.#ride(headers, properties);
+    if (properties !== null) {
+      if (this.#binding !== 'mqtt') propertyHeaders(headers, properties);
+      for (const [name, value] of properties.userProperties) ride(headers, name, value, this.#own);
+    }
+    headers.push([viaName, via]);
     return headers;
   }
+}
 
-  #ride(headers: Header[], properties: FrameProperties): void {
-    let via = this.#gateway;
-    if (properties.contentType !== undefined) {
-      headers.push([contentTypeHeader, properties.contentType]);
-    }
-    for (const [name, value] of properties.userProperties) {
-      if (name === viaHeader) via = `${value},${via}`;
-      else if (ownName.test(name)) headers.push([`mqtt-${name}`, value]);
-      else if (name === contentTypeHeader) headers.push([`mqtt-${name}`, value]);
-      else headers.push([name, value]);
-    }
-    headers.push(via === this.#gateway ? this.#via : [viaHeader, via]);
-  }
+/** Properties that have a name of their own in MQTT 5 and none elsewhere. */
+function propertyHeaders(headers: Header[], properties: FrameProperties): void {
+  const { contentType, responseTopic, correlationData, payloadFormat } = properties;
+  if (contentType !== undefined) headers.push(['content-type', contentType]);
+  if (responseTopic !== undefined) headers.push(['mqtt-response-topic', responseTopic]);
+  if (correlationData !== undefined) headers.push(['mqtt-correlation-data', correlationData]);
+  // 0 says no more than its absence does [MQTT-3.3.2.3.2].
+  if (payloadFormat === utf8Payload) headers.push(['mqtt-payload-format', 'utf-8']);
 }

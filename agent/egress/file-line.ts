@@ -2,7 +2,8 @@
  * One record as a JSON line: `{topic, key, headers, value}`.
  *
  * Bytes that are not UTF-8 stand in `valueBase64` (`keyBase64`) instead: a line can always be
- * turned back into the record. A header name that occurs more than once has a list of values.
+ * turned back into the record. A header name that occurs more than once has a list of values; a header
+ * of bytes is base64.
  */
 import { isUtf8 } from 'node:buffer';
 import type { Header } from './envelope.ts';
@@ -24,7 +25,8 @@ function field(name: string, bytes: Uint8Array): string {
 function headersJson(lists: readonly (readonly Header[])[]): string {
   const all = new Map<string, string | string[]>();
   for (const list of lists) {
-    for (const [name, value] of list) {
+    for (const [name, bare] of list) {
+      const value = typeof bare === 'string' ? bare : base64(bare);
       const known = all.get(name);
       if (known === undefined) all.set(name, value);
       else if (typeof known === 'string') all.set(name, [known, value]);

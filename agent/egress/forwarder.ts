@@ -26,7 +26,7 @@ import { Drain, type DrainRates } from './drain.ts';
 import { LaneReader, type Step } from './lane-reader.ts';
 import { LaneRoutes } from './lane-routes.ts';
 import { LaneStates, type LaneStateTold } from './lane-states.ts';
-import type { EgressRecord } from './record.ts';
+import type { Binding, EgressRecord } from './record.ts';
 import type { LivedTime, SegmentSource } from './segment-source.ts';
 import type { Upstream, UpstreamSink } from './upstream.ts';
 import { type Progress, Window, type WindowBounds } from './window.ts';
@@ -35,8 +35,7 @@ export interface ForwarderParts {
   readonly spec: LaneSpec;
   readonly source: SegmentSource;
   readonly upstream: (sink: UpstreamSink) => Upstream;
-  /** Topics are Kafka's: their grammar holds, and `/` becomes `.`. */
-  readonly kafka: boolean;
+  readonly binding: Binding;
   readonly drain: DrainRates;
   readonly lived: LivedTime;
   readonly post: (advance: EgressToBuffer) => void;
@@ -78,7 +77,7 @@ export class Forwarder {
   #postedMark = 0;
 
   constructor(parts: ForwarderParts) {
-    const { spec, source, lived, kafka } = parts;
+    const { spec, source, lived, binding } = parts;
     this.#parts = parts;
     this.#once = spec.delivery === 'at-most-once';
     this.#window = new Window(parts.bounds);
@@ -89,7 +88,7 @@ export class Forwarder {
     this.#reader = new LaneReader({
       lane: spec.lane,
       source,
-      routes: new LaneRoutes(spec.lane, (id) => source.route(id), { kafka, properties }),
+      routes: new LaneRoutes(spec.lane, (id) => source.route(id), { binding, properties }),
       window: this.#window,
       drain: new Drain(parts.drain, performance.now()),
       lived,
@@ -152,6 +151,9 @@ export class Forwarder {
       },
       buried: (segment, frame, reason, detail) => {
         this.#reader.bury(segment, frame, reason, detail);
+      },
+      expired: (segment, frame) => {
+        if (!this.#once) this.#window.settle(segment, frame, 'expired');
       },
       progress: () => {
         if (this.#states.is('backing-off')) this.#states.become('forwarding');

@@ -74,12 +74,18 @@ function writeText(buffer: Buffer, start: number, text: string): number {
   return at + buffer.write(text, at, bytes, 'utf8');
 }
 
+function writeRaw(buffer: Buffer, start: number, bytes: Uint8Array): number {
+  const at = writeVarint(buffer, start, bytes.length);
+  buffer.set(bytes, at);
+  return at + bytes.length;
+}
+
 /** Name and value of each, without their count. @returns the index after the last byte */
 export function writeHeaders(buffer: Buffer, start: number, headers: readonly Header[]): number {
   let at = start;
   for (const [name, value] of headers) {
     at = writeText(buffer, at, name);
-    at = writeText(buffer, at, value);
+    at = typeof value === 'string' ? writeText(buffer, at, value) : writeRaw(buffer, at, value);
   }
   return at;
 }

@@ -7,13 +7,14 @@
  *   marked by the core          buried: limit, payloadTooLarge
  *   lived longer than allowed   expired
  *   cannot be rendered          buried: topicInvalid, recordInvalid, routeUnknown
+ *   goes in a circle            buried: loop
  *   else                        a record, to the upstream
  *
  * It works in steps of bounded size, so that answers are read between them, and holds no more than
  * the window plus one read ahead.
  */
 import type { BuriedFrame, CursorPosition, LaneName } from '../buffer/protocol.ts';
-import { messageOf } from '../errors.ts';
+import { messageOf, TidegateError } from '../errors.ts';
 import type { Drain } from './drain.ts';
 import type { LaneRoutes } from './lane-routes.ts';
 import type { EgressRecord, Frame } from './record.ts';
@@ -156,7 +157,7 @@ export class LaneReader {
       return;
     }
     const expiry = frame.expirySeconds;
-    if (expiry !== null && livedMs - frame.livedMs > expiry * millisecondsPerSecond) {
+    if (expiry !== null && livedMs - frame.livedMs >= expiry * millisecondsPerSecond) {
       window.settle(segment, index, 'expired');
       return;
     }
@@ -167,7 +168,8 @@ export class LaneReader {
       try {
         record = renderer.render(frame, open.epoch, segment, index);
       } catch (error) {
-        this.bury(segment, index, 'recordInvalid', messageOf(error));
+        const code = error instanceof TidegateError ? error.code : 'recordInvalid';
+        this.bury(segment, index, code, messageOf(error));
         continue;
       }
       const fault = record.place.fault;

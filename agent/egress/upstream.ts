@@ -16,6 +16,8 @@ import type { WindowSegment } from './window.ts';
 export interface UpstreamSink {
   confirmed(segment: WindowSegment, frame: number): void;
   buried(segment: WindowSegment, frame: number, reason: string, detail: string): void;
+  /** Nobody wants it any more: its Message Expiry passed while it waited here. */
+  expired(segment: WindowSegment, frame: number): void;
   /** A group of outcomes has been told, or room was made: look at the window. */
   progress(): void;
   /** Something waits for `delayMs` before it is tried again. */

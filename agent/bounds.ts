@@ -101,6 +101,8 @@ export const kafkaTopicsMax = 1_000;
 
 export const bufferDefaultBytes = 1 * GIB;
 export const bufferReserveBytes = 8 * MIB;
+/** What a session left behind and nobody touched for this long, in lived time, is deleted. */
+export const sessionAgeMs = 7 * 24 * 3_600_000;
 /** Share of buffer.bytes that dead letters may take. */
 export const deadLetterShare = 0.25;
 export const trimSegmentsPerCommit = 64;

@@ -49,6 +49,7 @@ export const catalogue = {
   bufferSyncFailed: { level: 'error', text: 'sync failed: recovering' },
   bufferSyncRecovered: { level: 'warn', text: 'sync recovered: pages rewritten' },
   bufferSalvaged: { level: 'error', text: 'buffer file damaged: moved aside and salvaged' },
+  sessionsExpired: { level: 'info', text: 'what sessions left behind is too old: deleted' },
   commit: { level: 'debug', text: 'commit' },
   laneRetrying: { level: 'warn', text: 'upstream unavailable: events wait in the buffer' },
   laneHalted: { level: 'error', text: 'upstream needs hands' },

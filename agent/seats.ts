@@ -5,7 +5,7 @@
  */
 import { connect as connectTcp } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { connect as connectTls } from 'node:tls';
+import { connect as connectTls, type Server as TlsServer } from 'node:tls';
 import { closeWithinMs, partialPacketsBytes, topicAliasMaximum } from './bounds.ts';
 import type { EmbeddedBroker } from './broker/embedded.ts';
 import type { Config, Listener, MqttSourceConfig } from './config/types.ts';
@@ -122,7 +122,7 @@ export class Seats {
       },
     });
     await listener.listen();
-    const watching = tls === null ? null : watchServerTls(listener.server, tls, report);
+    const watching = tls === null ? null : watchServerTls(listener.server as TlsServer, tls, report);
     return {
       listener,
       stop: () => listener.stop(),

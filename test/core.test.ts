@@ -37,6 +37,7 @@ const calls = [
   'allowAdd',
   'routesClear',
   'routeAdd',
+  'routeFor',
   'limitAdd',
   'localClear',
   'localAdd',

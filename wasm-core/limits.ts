@@ -18,7 +18,6 @@ import {
   LIMITS_MAX,
   LIMITS_OFFSET,
   LIMIT_BYTES,
-  NAME_OFFSET,
 } from './layout';
 import { FAULT_LIMITS_FULL, FAULT_LIMIT_INVALID } from './fault';
 import { hash64, mix64, setSeed } from './hash';
@@ -189,7 +188,7 @@ function bucketOf(key: u64, limit: i32, index: i32, livedMs: f64): i32 {
   return free;
 }
 
-/** A call of `ingest` begins: its device name is hashed at most once. */
+/** The device is another one from now on: its name is hashed when it is asked for. */
 export function beginDevice(): void {
   deviceKnown = false;
 }
@@ -220,7 +219,8 @@ function waitOf(limit: i32, bucket: i32, bytes: i32, livedMs: f64): f64 {
  * @returns −1 when all let it pass, else the index of the first that does not
  */
 export function askLimits(
-  first: i32, topicName: i32, topicNameBytes: i32, deviceBytes: i32, bytes: i32, livedMs: f64,
+  first: i32, topicName: i32, topicNameBytes: i32, device: i32, deviceBytes: i32, bytes: i32,
+  livedMs: f64,
 ): i32 {
   let stopped = -1;
   let topicHash: u64 = 0;
@@ -232,7 +232,7 @@ export function askLimits(
     const per = load<i32>(limit, LIMIT_PER);
     let bucket = limit + LIMIT_OWN;
     if (per == PER_DEVICE) {
-      if (!deviceKnown) deviceHash = hash64(NAME_OFFSET, deviceBytes);
+      if (!deviceKnown) deviceHash = hash64(device, deviceBytes);
       deviceKnown = true;
       bucket = bucketOf(keyOf(index, deviceHash), limit, index, livedMs);
     } else if (per == PER_TOPIC_NAME) {

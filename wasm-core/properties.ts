@@ -247,3 +247,23 @@ export function walkProperties(at: i32, end: i32, allowed: u64): i32 {
   // 3.1.2.11.10: Authentication Data needs its Method.
   return seen & one(AUTH_BYTES) && !authMethod ? FAULT_PROPERTY_VALUE : FAULT_NONE;
 }
+
+/** Of the last User Property found by `userProperty`. */
+export let valueAt: i32 = 0;
+export let valueLength: i32 = 0;
+
+/** Looks for the User Property of this name among properties that were walked before. */
+export function userProperty(at: i32, end: i32, name: i32, nameBytes: i32): bool {
+  while (at < end) {
+    const id = <i32>load<u8>(at);
+    if (skipValue(id, at + 1, end) != FAULT_NONE) return false;
+    if (id == USER_PROPERTY) {
+      const bytes = u16At(at + 1);
+      valueAt = at + 3 + bytes + 2;
+      valueLength = next - valueAt;
+      if (bytes == nameBytes && memory.compare(at + 3, name, bytes) == 0) return true;
+    }
+    at = next;
+  }
+  return false;
+}

@@ -4,7 +4,7 @@
  * trace of it: the host calls again with the same bytes.
  */
 import {
-  ALIASES_MAX, ALIASES_OFFSET, ALIAS_BYTES, CHUNK_OFFSET, CLIENT_OFFSET, NAME_OFFSET, ROW_BITS,
+  ALIASES_MAX, ALIASES_OFFSET, ALIAS_BYTES, CHUNK_OFFSET, CLIENT_OFFSET, ROW_BITS,
   ROW_LIMIT, ROW_PAYLOAD_BYTES, ROW_PAYLOAD_OFFSET, ROW_PROPERTIES_BYTES, ROW_PROPERTIES_OFFSET,
   ROW_ROUTE, ROW_TOPIC_ALIAS, ROW_TOPIC_NAME_BYTES, ROW_TOPIC_NAME_OFFSET, ROW_VERDICT,
   SCRATCH_OFFSET,
@@ -12,10 +12,13 @@ import {
 import { FAULT_NONE } from './fault';
 import {
   ALLOW, BUDGET, CAPTURE, CAPTURE_QOS2, CLOCK_UNSYNCED, COPY_ALL, DOWN, END, SEGMENT_FULL,
-  call, clientBytes, deviceBytes, flags, holdBy, refuse, resolvedBytes, upMs, wallMs, wantAlias,
+  call, clientBytes, flags, holdBy, refuse, resolvedBytes, upMs, wallMs, wantAlias,
 } from './call';
 import { allowed } from './allow';
-import { OVER_DROP, OVER_HOLD, askLimits, askedOver, chargeLimits } from './limits';
+import { deviceAt, deviceLength, nameDevice, namedByFrame } from './device';
+import {
+  OVER_DROP, OVER_HOLD, askLimits, askedOver, beginDevice, chargeLimits,
+} from './limits';
 import {
   packetEnd, packetIdentifier, payloadAt, propertiesAt, propertiesLength, publishAlias,
   publishExpiry, readPublish, topicNameAt, topicNameLength,
@@ -81,7 +84,9 @@ function resolveName(at: i32): bool {
 function rate(first: i32, packetBytes: i32): i32 {
   if (admitted >= mayAdmit) return BUDGET;
   const payloadBytes = packetEnd - payloadAt;
-  const named = deviceBytes + nameLength + clientBytes;
+  nameDevice(route, nameAt, nameLength, propertiesAt, propertiesLength);
+  if (namedByFrame()) beginDevice();
+  const named = deviceLength + nameLength + clientBytes;
   if (!segmentFits(FRAME_FIXED_BYTES + named + propertiesLength + payloadBytes)) {
     return SEGMENT_FULL;
   }
@@ -89,7 +94,7 @@ function rate(first: i32, packetBytes: i32): i32 {
   let reason = BURY_NONE;
   const chain = firstLimitOf(route);
   if (chain >= 0) {
-    limit = askLimits(chain, nameAt, nameLength, deviceBytes, packetBytes, upMs);
+    limit = askLimits(chain, nameAt, nameLength, deviceAt, deviceLength, packetBytes, upMs);
     if (limit < 0) {
       chargeLimits(chain, packetBytes, upMs);
     } else if (askedOver == OVER_HOLD) {
@@ -110,7 +115,7 @@ function rate(first: i32, packetBytes: i32): i32 {
   const clock = flags & CLOCK_UNSYNCED ? FRAME_CLOCK_UNSYNCED : 0;
   appendFrame(
     route, storedIdOf(route), first, reason, clock | (propertiesLength > 0 ? FRAME_PROPERTIES : 0),
-    wallMs, upMs, publishExpiry, NAME_OFFSET, deviceBytes, nameAt, nameLength,
+    wallMs, upMs, publishExpiry, deviceAt, deviceLength, nameAt, nameLength,
     propertiesAt, propertiesLength, payloadAt, payloadBytes, CLIENT_OFFSET, clientBytes,
   );
   admitted++;

@@ -4,8 +4,11 @@
  * order of `routeAdd`; the first route that matches wins, so it is the lowest index.
  *
  *   route  storedId u32 | maxPayloadBytes i32 | local i32 | first limit i32 (−1 none)
+ *          | levels of the first eight wildcards 8 × u8 (`LEVEL_NONE`; `#` with `LEVEL_REST`)
  */
-import { LOCAL_TRIE, ROUTES_MAX, ROUTES_OFFSET, ROUTE_BYTES, ROUTE_TRIE, SCRATCH_OFFSET } from './layout';
+import {
+  LOCAL_TRIE, ROUTES_MAX, ROUTES_OFFSET, ROUTE_BYTES, ROUTE_TRIE, SCRATCH_OFFSET,
+} from './layout';
 import { FAULT_NONE, FAULT_ROUTES_FULL, FAULT_ROUTE_UNKNOWN, FAULT_TRIE_FULL } from './fault';
 import { addLimit, limitsClear } from './limits';
 import { LOWEST, trieAdd, trieClear, trieEmpty, trieMatch } from './topics';
@@ -14,6 +17,14 @@ const ROUTE_STORED_ID: i32 = 0;
 const ROUTE_MAX_PAYLOAD: i32 = 4;
 const ROUTE_LOCAL: i32 = 8;
 const ROUTE_LIMIT: i32 = 12;
+const ROUTE_CAPTURES: i32 = 16;
+const CAPTURES_MAX: i32 = 8;
+const LEVEL_NONE: i32 = 0xff;
+/** This bit: all that follows, the route's `#`. */
+export const LEVEL_REST: i32 = 0x80;
+const SLASH: u8 = 0x2f;
+const PLUS: u8 = 0x2b;
+const HASH: u8 = 0x23;
 
 /** `localAdd`: there is no room for this filter, everything matches from now on. */
 const LOCAL_EVERYTHING: i32 = 1;
@@ -45,7 +56,30 @@ export function routeAdd(
   store<i32>(route, maxPayloadBytes, ROUTE_MAX_PAYLOAD);
   store<i32>(route, local, ROUTE_LOCAL);
   store<i32>(route, -1, ROUTE_LIMIT);
+  placeCaptures(route, filterBytes);
   return routes++;
+}
+
+/** In which level of the Topic Name each wildcard of the filter stands. */
+function placeCaptures(route: i32, filterBytes: i32): void {
+  store<u64>(route, -1, ROUTE_CAPTURES);
+  let level = 0;
+  let found = 0;
+  for (let at = SCRATCH_OFFSET; at < SCRATCH_OFFSET + filterBytes; at++) {
+    const byte = load<u8>(at);
+    if (byte == SLASH) level++;
+    if (byte != PLUS && byte != HASH) continue;
+    if (found == CAPTURES_MAX || level >= LEVEL_REST) return;
+    const value = byte == HASH ? level | LEVEL_REST : level;
+    store<u8>(route + ROUTE_CAPTURES + found++, <u8>value);
+  }
+}
+
+/** @param index of the wildcard, from 0. @returns its level, see `device.ts`; −1: there is none */
+export function captureLevelOf(routeIndex: i32, index: i32): i32 {
+  if (index >= CAPTURES_MAX) return -1;
+  const level = <i32>load<u8>(routeAt(routeIndex) + ROUTE_CAPTURES + index);
+  return level == LEVEL_NONE ? -1 : level;
 }
 
 export function limitAdd(

@@ -123,6 +123,7 @@ export const stops = {
  * Source seat: what of a PUBLISH names its device. `capture` + n is the n-th wildcard of the route;
  * `property` is the User Property whose name lies at NAME.
  */
+export const deviceRuleShift = 16;
 export const deviceRules = { name: 0, topicName: 1, property: 2, capture: 2 } as const;
 
 export const limitPer = { device: 0, route: 1, topicName: 2, gateway: 3 } as const;

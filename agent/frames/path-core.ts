@@ -8,7 +8,7 @@ import type { Limit, Route } from '../config/types.ts';
 import { TidegateError } from '../errors.ts';
 import type { Clock } from '../ingress/clock.ts';
 import type { Source } from '../ingress/source.ts';
-import { type Core, ingestFlags, limitOver, limitPer, loadCore } from './core.ts';
+import { type Core, deviceRuleShift, ingestFlags, limitOver, limitPer, loadCore } from './core.ts';
 import { faultName } from './faults.ts';
 import { phaseFlags } from './tell-row.ts';
 
@@ -74,10 +74,11 @@ export class PathCore {
     this.putName(name);
     if (client.length > 0) this.putClient(client);
     if (aliasName !== null) this.putAlias(aliasName);
-    let flags = phaseFlags[source.phase];
+    let flags = phaseFlags[source.phase] | (source.deviceRule << deviceRuleShift);
     if (!clock.synchronised) flags |= ingestFlags.clockUnsynced;
     if (source.copiesAll) flags |= ingestFlags.copyAll;
     if (source.authenticates) flags |= ingestFlags.auth;
+    if (source.sessionEnds) flags |= ingestFlags.sessionEnds;
     if (allowGroups !== null) flags |= ingestFlags.allow;
     return this.core.ingest(
       placed,

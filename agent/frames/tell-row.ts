@@ -11,6 +11,7 @@ import { type VerdictName, verdictNames } from './rows.ts';
 export const phaseFlags: Readonly<Record<Phase, number>> = {
   first: ingestFlags.first,
   open: ingestFlags.capture | ingestFlags.captureQos2,
+  auth: ingestFlags.auth | ingestFlags.authPending,
   down: ingestFlags.down,
   source: ingestFlags.down | ingestFlags.capture | ingestFlags.captureQos2,
 };

@@ -13,6 +13,7 @@ const nothing = Buffer.alloc(0);
 const typeShift = 4;
 const type = { connack: 2, puback: 4, pubrec: 5, pubcomp: 7, suback: 9, pingresp: 13 } as const;
 const disconnectType = 14;
+const authType = 15;
 const ackOf: Readonly<Record<number, AckType>> = {
   [type.puback]: ackTypes.puback,
   [type.pubrec]: ackTypes.pubrec,
@@ -29,6 +30,7 @@ export interface DownCalls {
   ownPing(): boolean;
   /** @returns what the device gets instead */
   suback(bytes: Buffer, packetId: number): Buffer;
+  authenticating(): void;
   disconnected(): void;
 }
 
@@ -58,6 +60,7 @@ export class DownFlow implements Source {
   readonly copiesAll = false;
   readonly deviceRule = 0;
   readonly authenticates = false;
+  readonly sessionEnds = false;
   version = 0;
 
   constructor(device: Duplex, path: Path, calls: DownCalls) {
@@ -113,6 +116,7 @@ export class DownFlow implements Source {
 
   passed(packetType: number, start: number, end: number, packetId: number): void {
     if (packetType === disconnectType) this.#calls.disconnected();
+    if (packetType === authType) this.#calls.authenticating();
     if (!looked.has(packetType)) return;
     const bytes = this.#chunk.subarray(start, end);
     const instead = this.#instead(packetType, bytes, packetId);

@@ -87,11 +87,12 @@ export class MqttFilter {
       refuse: (reason, reasonCode) => this.refuse(reason, reasonCode),
       acknowledge: () => this.#acknowledge(),
       connack: (bytes) => this.#takeConnack(bytes),
+      authenticating: () => this.#authenticating(),
       source: up,
     });
     this.#up = new UpFlow(device, parts, this.#session, this, {
       mayTake: () =>
-        (this.#state === 'connecting' || this.#state === 'open') &&
+        (this.#state === 'connecting' || this.#state === 'open' || this.#up.phase === 'auth') &&
         this.#broker?.writableNeedDrain !== true,
       isOpen: () => this.#state === 'open',
       isClosed: () => this.#state === 'closed',
@@ -263,8 +264,16 @@ export class MqttFilter {
     return connack.bytes;
   }
 
+  /** Enhanced authentication [MQTT-4.12]: between CONNECT and CONNACK only AUTH goes to and fro. */
+  #authenticating(): void {
+    if (this.#state !== 'accepting') return;
+    this.#up.phase = 'auth';
+    queueMicrotask(() => this.#up.takeOn());
+  }
+
   #open(): void {
     if (this.#state !== 'accepting') return;
+    this.#up.phase = 'open';
     this.#state = 'open';
     this.#up.takeOn();
   }

@@ -43,6 +43,8 @@ export interface SessionCalls {
   refuse(reason: string, reasonCode: number): void;
   acknowledge(): void;
   connack(bytes: Buffer): Buffer | null;
+  /** The broker answers CONNECT with AUTH: the device has to answer that. */
+  authenticating(): void;
   /** The way up of this connection. */
   source(): UpFlow;
 }
@@ -90,6 +92,7 @@ export class OpenSession {
       acknowledge: () => calls.acknowledge(),
       ownPing: () => this.keepAlive.pingAnswered(),
       suback: (bytes, packetId) => this.#subscriptions.suback(bytes, packetId, this.version),
+      authenticating: () => calls.authenticating(),
       disconnected: () => {
         this.#brokerSaidDisconnect = true;
       },
@@ -103,6 +106,10 @@ export class OpenSession {
 
   get authenticates(): boolean {
     return this.#connect?.authenticates === true;
+  }
+
+  get sessionEnds(): boolean {
+    return this.version === version5 && this.#connect?.sessionExpirySeconds === 0;
   }
 
   /** Either side said DISCONNECT: nobody is told again. */

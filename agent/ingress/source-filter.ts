@@ -72,6 +72,7 @@ export class SourceFilter extends Duplex implements Source {
   readonly allowGroups = null;
   readonly copiesAll = false;
   readonly authenticates = true;
+  readonly sessionEnds = false;
   readonly deviceRule: number;
 
   constructor(socket: Duplex, parts: SourceFilterParts) {

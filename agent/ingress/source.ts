@@ -45,10 +45,10 @@ export interface CapturedFrame {
 export type Served = 'served' | 'more' | 'held';
 
 /**
- * `first`: only a CONNECT may come; `open`: a device behind its CONNECT; `down`: packets of the
+ * `first`: only a CONNECT may come; `auth`: AUTH goes to and fro before CONNACK; `open`: a device behind its CONNECT; `down`: packets of the
  * broker to the device; `source`: packets of a broker to us, whose PUBLISHes are captured.
  */
-export type Phase = 'first' | 'open' | 'down' | 'source';
+export type Phase = 'first' | 'auth' | 'open' | 'down' | 'source';
 
 export interface Source {
   /** The device as records will name it, UTF-8. */
@@ -76,6 +76,8 @@ export interface Source {
   readonly deviceRule: number;
   /** AUTH may come [MQTT-4.12.0-6]. */
   readonly authenticates: boolean;
+  /** Its session ends with the connection: DISCONNECT may not say otherwise [MQTT-3.14.2-2]. */
+  readonly sessionEnds: boolean;
   connect(seen: ConnectSeen, start: number, end: number): void;
   /** A packet that is not captured; for CONNACK `packetId` is its code. */
   passed(type: number, start: number, end: number, packetId: number): void;

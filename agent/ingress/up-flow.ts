@@ -116,6 +116,9 @@ export class UpFlow implements Source {
   get authenticates(): boolean {
     return this.#session.authenticates;
   }
+  get sessionEnds(): boolean {
+    return this.#session.sessionEnds;
+  }
   get maxPacketBytes(): number {
     const { maxPacketBytes } = this.#session.granted;
     return this.phase === 'first' ? Math.min(maxPacketBytes, beforeConnectBytes) : maxPacketBytes;

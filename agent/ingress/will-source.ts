@@ -30,6 +30,7 @@ export class WillSource implements Source {
   readonly copiesAll = false;
   readonly deviceRule = 0;
   readonly authenticates = false;
+  readonly sessionEnds = false;
   readonly deviceName: string;
 
   constructor(path: Path, deceased: Deceased, bytes: Buffer, taken: () => void) {

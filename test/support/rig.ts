@@ -6,60 +6,108 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { generate, type Packet, parser } from 'mqtt-packet';
+import { generate, type IConnectPacket, type Packet, parser } from 'mqtt-packet';
 import { EmbeddedBroker } from '../../agent/broker/embedded.ts';
-import type { SealedSegment } from '../../agent/buffer/protocol.ts';
+import type {
+  Appender,
+  Batch,
+  SealedSegment,
+  SessionChange,
+  SessionRow,
+} from '../../agent/buffer/protocol.ts';
 import type { Limit, Route } from '../../agent/config/types.ts';
 import type { EventName, Fields } from '../../agent/events.ts';
 import { loadCore } from '../../agent/frames/core.ts';
 import { faultName } from '../../agent/frames/faults.ts';
 import { PathCore } from '../../agent/frames/path-core.ts';
+import { reasonCodeOf, returnCodeOf } from '../../agent/frames/reason-codes.ts';
 import { SegmentReader } from '../../agent/frames/segment-reader.ts';
 import { systemClock } from '../../agent/ingress/clock.ts';
 import { HoldQueue } from '../../agent/ingress/hold-queue.ts';
 import { MqttListener } from '../../agent/ingress/mqtt-listener.ts';
 import { PartialBudget } from '../../agent/ingress/partials.ts';
+import type { Access } from '../../agent/ingress/seat.ts';
+import { Sessions } from '../../agent/ingress/sessions.ts';
+import { Wills } from '../../agent/ingress/wills.ts';
 import { Pipeline } from '../../agent/pipeline.ts';
 import { freePorts } from './ports.ts';
 
 const pollMs = 5;
 const waitMs = 5_000;
+const connectPacket = {
+  cmd: 'connect',
+  protocolId: 'MQTT',
+  protocolVersion: 4,
+  clientId: 'device',
+  keepalive: 60,
+  clean: true,
+} as const;
 
 export interface RigOptions {
   readonly routes?: readonly Partial<Route>[];
   readonly maxPacketBytes?: number;
   readonly partialsBytes?: number;
+  readonly receiveMaximum?: number;
+  /** Port of the broker behind; the embedded one unless given. */
+  readonly broker?: number;
+  readonly whenBrokerDown?: 'refuse' | 'capture';
+  readonly access?: Access;
+  readonly websocket?: boolean;
   /** Commits happen by themselves unless held. */
   readonly held?: boolean;
+  /** What an agent that was killed left on its disk. */
+  readonly left?: readonly SessionRow[];
 }
 
 /** A disk that commits when it is told to. */
 export class HeldDisk {
-  readonly opened = { epoch: '0123456789abcdef', nextSequence: 1, nextFrame: 1, livedMs: 0 };
+  readonly opened: Appender['opened'];
   readonly segments: SealedSegment[] = [];
+  /** Session rows as of the last commit, by their key. */
+  readonly #rows = new Map<string, SessionRow>();
+  readonly #batches: Batch[] = [];
   held: boolean;
-  #committed = 0;
-  #tell: (sequence: number) => void = () => {};
+  #tell: (commit: number) => void = () => {};
 
-  constructor(held: boolean) {
+  constructor(held: boolean, sessions: readonly SessionRow[]) {
     this.held = held;
+    this.opened = { epoch: '0123456789abcdef', nextSequence: 1, nextFrame: 1, sessions };
+    for (const row of sessions) this.#rows.set(rowKey(row), row);
   }
 
-  append(segment: SealedSegment): void {
-    this.segments.push(segment);
+  append(batch: Batch): void {
+    if (batch.segment !== null) this.segments.push(batch.segment);
+    this.#batches.push(batch);
     if (!this.held) setImmediate(() => this.release());
   }
 
-  onCommitted(tell: (sequence: number) => void): void {
+  onCommitted(tell: (commit: number) => void): void {
     this.#tell = tell;
   }
 
   /** Commits what was appended so far. */
   release(): void {
-    while (this.#committed < this.segments.length) {
-      const segment = this.segments[this.#committed] as SealedSegment;
-      this.#committed += 1;
-      this.#tell(segment.sequence);
+    for (const { commit, sessions } of this.#batches.splice(0)) {
+      for (const change of sessions) this.#apply(change);
+      this.#tell(commit);
+    }
+  }
+
+  /** What a start after a crash at this moment would find. */
+  get sessions(): SessionRow[] {
+    return [...this.#rows.values()];
+  }
+
+  #apply(change: SessionChange): void {
+    if (change.op === 'put') this.#rows.set(rowKey(change), change);
+    else if (change.op === 'delete') this.#rows.delete(rowKey(change));
+    else {
+      for (const [key, row] of this.#rows) {
+        const { scope, client, kind } = row;
+        if (scope === change.scope && client === change.client && kind === change.kind) {
+          this.#rows.delete(key);
+        }
+      }
     }
   }
 
@@ -79,6 +127,10 @@ export class HeldDisk {
   }
 }
 
+function rowKey(row: Omit<SessionRow, 'body'>): string {
+  return JSON.stringify([row.scope, row.client, row.kind, row.id]);
+}
+
 export class Rig {
   readonly disk: HeldDisk;
   readonly events: { name: EventName; fields: Fields }[] = [];
@@ -86,12 +138,12 @@ export class Rig {
   readonly holds = new HoldQueue();
   connections = 0;
   port = 0;
-  #listener: MqttListener | undefined;
+  listener: MqttListener | undefined;
   #broker: EmbeddedBroker | undefined;
   readonly #devices: RawDevice[] = [];
 
   private constructor(options: RigOptions) {
-    this.disk = new HeldDisk(options.held ?? false);
+    this.disk = new HeldDisk(options.held ?? false, options.left ?? []);
     this.partials = new PartialBudget(options.partialsBytes ?? 1 << 24);
   }
 
@@ -101,9 +153,6 @@ export class Rig {
     const routes = (options.routes ?? [{}]).map(fullRoute);
     const routeIds = routes.map((_, index) => index + 1);
     core.installRoutes(routes, routeIds);
-    const report = (name: EventName, fields: Fields = {}): void => {
-      rig.events.push({ name, fields });
-    };
     const path = new Pipeline({
       core,
       buffer: rig.disk,
@@ -112,45 +161,68 @@ export class Rig {
       telemetry: { frames: () => {} },
       commitEveryMs: 0,
     });
-    rig.#broker = await EmbeddedBroker.open((filters) => core.setLocalFilters(filters), report);
-    const broker = rig.#broker;
-    rig.port = (await freePorts(1))[0] as number;
-    rig.#listener = new MqttListener({
-      host: '127.0.0.1',
-      port: rig.port,
-      maxPacketBytes: options.maxPacketBytes ?? 256 * 1024,
-      path,
-      partials: rig.partials,
-      report,
-      faultName,
-      openBroker: () => broker.connect(),
-      connectionsChanged: (delta) => {
-        rig.connections += delta;
-      },
-    });
-    await rig.#listener.listen();
+    await rig.#listen(options, core, path);
     return rig;
   }
 
-  /** A connected device, past its CONNACK. */
-  async device(clientId: string, keepalive = 60): Promise<RawDevice> {
-    const device = await this.socket();
-    device.send({
-      cmd: 'connect',
-      protocolId: 'MQTT',
-      protocolVersion: 4,
-      clientId,
-      keepalive,
-      clean: true,
+  async #listen(options: RigOptions, core: PathCore, path: Pipeline): Promise<void> {
+    const report = (name: EventName, fields: Fields = {}): void => {
+      this.events.push({ name, fields });
+    };
+    const { broker: port, access = null, whenBrokerDown = 'refuse' } = options;
+    if (port === undefined) {
+      this.#broker = await EmbeddedBroker.open((filters) => core.setLocalFilters(filters), report);
+    }
+    const wills = new Wills(path);
+    wills.restore(this.disk.opened.sessions);
+    this.port = (await freePorts(1))[0] as number;
+    this.listener = new MqttListener({
+      ...{ host: '127.0.0.1', port: this.port, tls: null, path, report },
+      websocket: options.websocket ?? false,
+      partials: this.partials,
+      seat: {
+        ...{ scope: 'rig', embedded: port === undefined, whenBrokerDown, access, wills },
+        grants: {
+          receiveMaximum: options.receiveMaximum ?? 1_024,
+          topicAliasMaximum: 16,
+          maxPacketBytes: options.maxPacketBytes ?? 256 * 1024,
+        },
+        openBroker: () =>
+          port === undefined
+            ? (this.#broker as EmbeddedBroker).connect()
+            : connect({ host: '127.0.0.1', port, noDelay: true }),
+        login: ({ clientId }) => ({ admitted: true, device: clientId }),
+        sessions: new Sessions(this.disk.opened.sessions, path),
+        faults: {
+          name: faultName,
+          reasonCode: reasonCodeOf,
+          returnCode: returnCodeOf,
+          connectVersion: () => core.core.connectVersion(),
+        },
+      },
+      connectionsChanged: (delta) => {
+        this.connections += delta;
+      },
     });
+    await this.listener.listen();
+  }
+
+  /** A connected device, past its CONNACK. */
+  async device(
+    clientId: string,
+    options: number | Partial<IConnectPacket> = {},
+  ): Promise<RawDevice> {
+    const asked = typeof options === 'number' ? { keepalive: options } : options;
+    const device = await this.socket(asked.protocolVersion);
+    device.send({ ...connectPacket, clientId, ...asked });
     await device.until('connack');
     return device;
   }
 
-  async socket(): Promise<RawDevice> {
+  async socket(protocolVersion: 3 | 4 | 5 = 4): Promise<RawDevice> {
     const socket = connect({ host: '127.0.0.1', port: this.port, noDelay: true });
     await once(socket, 'connect');
-    const device = new RawDevice(socket);
+    const device = new RawDevice(socket, protocolVersion);
     this.#devices.push(device);
     return device;
   }
@@ -159,7 +231,7 @@ export class Rig {
     this.disk.held = false;
     this.disk.release();
     for (const device of this.#devices) device.socket.destroy();
-    this.#listener?.stop();
+    this.listener?.stop();
     await this.#broker?.close();
   }
 }
@@ -171,9 +243,12 @@ export class RawDevice {
   readonly chunks: Buffer[] = [];
   ended = false;
 
-  constructor(socket: Socket) {
+  readonly #version: 3 | 4 | 5;
+
+  constructor(socket: Socket, protocolVersion: 3 | 4 | 5 = 4) {
     this.socket = socket;
-    const parse = parser();
+    this.#version = protocolVersion;
+    const parse = parser({ protocolVersion });
     parse.on('packet', (packet: Packet) => this.packets.push(packet));
     socket.on('data', (chunk: Buffer) => {
       this.chunks.push(chunk);
@@ -189,7 +264,9 @@ export class RawDevice {
   }
 
   send(...packets: Packet[]): void {
-    this.socket.write(Buffer.concat(packets.map((packet) => generate(packet))));
+    this.socket.write(
+      Buffer.concat(packets.map((packet) => generate(packet, { protocolVersion: this.#version }))),
+    );
   }
 
   publish(topic: string, payload: string, messageId: number, qos: 0 | 1 | 2 = 1): void {

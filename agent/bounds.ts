@@ -65,6 +65,18 @@ export const certificateWarnEveryMs = 86_400_000;
 /** A PEM file or a password file that is larger is not one. */
 export const pemFileBytes = 1 * MIB;
 export const passwordFileBytes = 8 * MIB;
+/** scrypt runs of log-ins at a time, all listeners together: each takes a core and 32 MiB. */
+export const loginsComputing = 2;
+/** Log-ins that wait for one of them; beyond it devices are refused as busy. */
+export const loginsWaiting = 64;
+/** What one scrypt run may take, whatever the password file says. */
+export const scryptMemoryBytes = 64 * MIB;
+/**
+ * Passwords that were right, remembered so that a reconnect storm costs no scrypt. A changed line
+ * of the password file forgets its own at once: the time may be as long as devices stay connected.
+ */
+export const loginsRemembered = 10_000;
+export const loginRememberedMs = 24 * 3_600_000;
 /** A broker behind a listener is waited for this long. */
 export const brokerConnectWithinMs = 5_000;
 /** While a broker behind is away, it is looked for this often. */

@@ -158,6 +158,32 @@ const table = {
     exit: 78,
     remedy: 'Give a certificate with its chain behind it, and its own unencrypted key, as PEM.',
   },
+  usersUnreadable: {
+    class: 'refuse',
+    exit: 78,
+    remedy: 'Make it with tidegate password FILE NAME, and let the user of the agent read it.',
+  },
+  usersInvalid: {
+    class: 'refuse',
+    exit: 78,
+    remedy: 'Mend or remove that line; tidegate password FILE NAME writes a good one.',
+  },
+  userUnknown: { class: 'refuse', exit: 65, remedy: 'Add it: tidegate password FILE NAME.' },
+  passwordInvalid: {
+    class: 'refuse',
+    exit: 65,
+    remedy: 'Give a password of 1 to 65535 bytes, on one line, and twice the same on a terminal.',
+  },
+  passwordWrong: {
+    class: 'refuse',
+    exit: 65,
+    remedy: 'Set it again with tidegate password FILE NAME.',
+  },
+  passwordFileFailed: {
+    class: 'refuse',
+    exit: 73,
+    remedy: 'Check that the folder of the password file exists and may be written.',
+  },
   tlsUnknownCa: {
     class: 'retry',
     exit: 69,

@@ -26,6 +26,11 @@ export const catalogue = {
   tlsRefused: { level: 'error', text: 'certificate changed and is no good: the old one stays' },
   tlsExpiring: { level: 'warn', text: 'certificate ends soon' },
   tlsExpired: { level: 'error', text: 'certificate has ended: others refuse it' },
+  usersReloaded: { level: 'info', text: 'password file changed: new log-ins use the new one' },
+  usersRefused: {
+    level: 'error',
+    text: 'password file changed and is no good: the old users stay',
+  },
   connectionOpened: { level: 'debug', text: 'device connected' },
   connectionClosed: { level: 'debug', text: 'device connection closed' },
   connectionRefused: { level: 'warn', text: 'connection ended by us' },

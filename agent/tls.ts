@@ -12,8 +12,8 @@
  * taken once it stood still from one look to the next, since the two files are not written at once.
  * What is bad stays watched: each further change is judged again.
  *
- * A renewed certificate that has ended already is refused while the present one has not. At start an
- * ended one is taken, and said: the clock of a gateway may be the one that is wrong.
+ * A renewed certificate that has ended already is refused while the present one has not. At start
+ * an ended one is taken, and said: the clock of a gateway may be the one that is wrong.
  */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
@@ -159,8 +159,8 @@ const faults = {
 } as const;
 
 /**
- * What a failed TLS connection means, by Node's code of it or of what it was caused by; null when it
- * did not fail because of TLS.
+ * What a failed TLS connection means, by Node's code of it or of what it was caused by; null when
+ * it did not fail because of TLS.
  * @param where the other side, for the sentence
  */
 export function tlsFault(error: unknown, where: string): TidegateError | null {

@@ -10,6 +10,7 @@ import { addCheck } from './check.ts';
 import type { CliContext, Perform } from './context.ts';
 import { addDead } from './dead.ts';
 import { addDemo } from './demo-command.ts';
+import { addPassword } from './password.ts';
 import { addRun } from './run.ts';
 import { addUpstream } from './upstream.ts';
 import { version } from './version.ts';
@@ -55,6 +56,7 @@ Exit codes: 0 ok, 64 usage, 65 bad data, 69 unavailable, 70 our fault, 73 cannot
   addDemo(program, perform);
   addBuffer(program, context, perform);
   addUpstream(program, context, perform);
+  addPassword(program, context, perform);
   addDead(program, context, perform);
   return program;
 }

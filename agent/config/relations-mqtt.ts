@@ -43,6 +43,11 @@ function relateIdentity(listener: DraftMap, path: KeyPath, complain: Complain): 
     const message = 'without a client certificate there is no identity in it';
     complain(here, message, 'Add tls.clientCa and tls.requireClient: true.');
   }
+  if (listener.identity === 'certificate' && listener.users !== undefined) {
+    const message = 'is not asked where the certificate is the log-in';
+    const remedy = 'Take it out, or say identity: username to ask for both.';
+    complain([...path, 'users'], message, remedy, warning);
+  }
   if (tls.requireClient === true && tls.clientCa === undefined) {
     const message = 'there is nothing to check the certificates of clients with';
     complain([...path, 'tls', 'requireClient'], message, 'Add clientCa: FILE beside it.');

@@ -1,6 +1,6 @@
 /**
- * Certificates for tests, made by the openssl command in a temporary folder: a CA and what it signs.
- * Keys are P-256, which is quick to make. The folder is the caller's, to remove with its own.
+ * Certificates for tests, made by the openssl command in a temporary folder: a CA and what it
+ * signs. Keys are P-256, which is quick to make. The folder is the caller's, to remove.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';

@@ -163,20 +163,6 @@ test('DISCONNECT and FIN wait for the acknowledgement of what was captured', asy
   assert.deepEqual(frames, ['brief plant/2 one', 'brief plant/2 zero', 'polite plant/1 last']);
 });
 
-test('QoS 2 is stored before its PUBREC, and its PUBREL is answered', async () => {
-  await using rig = await Rig.start({ held: true });
-  const device = await rig.device('d1');
-  device.publish('plant/1', 'two', 5, 2);
-  await eventually('segment', () => rig.disk.segments.length === 1);
-  await sleep(settleMs);
-  assert.deepEqual(device.acknowledged('pubrec'), []);
-  rig.disk.release();
-  await device.until('pubrec');
-  device.send({ cmd: 'pubrel', messageId: 5 });
-  await device.until('pubcomp');
-  assert.deepEqual(device.acknowledged('pubcomp'), [5]);
-});
-
 test('packets of any cut give the same log', async () => {
   await using rig = await Rig.start();
   const device = await rig.device('slow');

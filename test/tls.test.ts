@@ -135,7 +135,7 @@ test('a renewed certificate is taken without a restart, also by an atomic rename
   assert.notEqual((await talk(port, options())).serial, next.serial);
 });
 
-test('a bad certificate is said with its remedy, and the old one stays till a good one', async () => {
+test('a bad certificate is said with its remedy, the old one stays until a good one', async () => {
   const files = ca.sign('steady', { altNames: here });
   const { port, heard } = await serve(files);
   const serial = async () => (await talk(port, clientTlsOptions(trusting, '127.0.0.1'))).serial;

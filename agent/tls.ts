@@ -1,6 +1,6 @@
 /**
- * TLS on both sides. It reads PEM files, judges them, and makes the options that Node's tls takes;
- * TLS 1.2 is the least (RFC 8996 deprecates what is older).
+ * TLS on both sides: the options that Node's tls takes, made of files that tls-files.ts reads and
+ * judges. TLS 1.2 is the least (RFC 8996 deprecates what is older).
  *
  *   server   files ──read, judged──▶ options of the server
  *            files change ──read, judged──▶ good: `setSecureContext`, for new connections
@@ -15,8 +15,6 @@
  * A renewed certificate that has ended already is refused while the present one has not. At start
  * an ended one is taken, and said: the clock of a gateway may be the one that is wrong.
  */
-import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
 import { isIP } from 'node:net';
 import {
   type ConnectionOptions,
@@ -25,29 +23,13 @@ import {
   type Server,
   type TlsOptions,
 } from 'node:tls';
-import {
-  certificateWarnAheadMs,
-  certificateWarnEveryMs,
-  filesCheckEveryMs,
-  pemFileBytes,
-  tlsHandshakeWithinMs,
-} from './bounds.ts';
+import { filesCheckEveryMs, tlsHandshakeWithinMs } from './bounds.ts';
 import type { ClientTls, ServerTls } from './config/types.ts';
 import { messageOf, TidegateError } from './errors.ts';
 import type { Report } from './events.ts';
+import { invalid, readAuthorities, readPair, signature, warnOfEnd } from './tls-files.ts';
 
 const minVersion = 'TLSv1.2';
-const pemCertificate = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
-const msPerDay = 86_400_000;
-/** When a file was last warned of: one warning a day, however often it is read. */
-const warnedAtMs = new Map<string, number>();
-
-interface Pair {
-  readonly cert: Buffer;
-  readonly key: Buffer;
-  /** Unix time, ms. */
-  readonly endsMs: number;
-}
 
 /** @throws TidegateError tlsFileUnreadable, tlsFileInvalid: names the key and the file */
 export function serverTlsOptions(tls: ServerTls): TlsOptions {
@@ -176,83 +158,4 @@ export function tlsFault(error: unknown, where: string): TidegateError | null {
     deepest = deepest.cause ?? errors?.at(-1);
   }
   return null;
-}
-
-function readPair(certificate: string, keyFile: string): Pair {
-  const cert = readPem('certificate', certificate);
-  const key = readPem('key', keyFile);
-  const [leaf] = parseCertificates('certificate', certificate, cert);
-  let matches: boolean;
-  try {
-    matches = leaf.checkPrivateKey(createPrivateKey(key));
-  } catch (error) {
-    throw invalid('key', keyFile, `is no private key (${messageOf(error)})`, error);
-  }
-  if (!matches) throw invalid('key', keyFile, `is not the key of ${certificate}`);
-  return { cert, key, endsMs: Date.parse(leaf.validTo) };
-}
-
-function readAuthorities(key: string, file: string): Buffer {
-  const bytes = readPem(key, file);
-  parseCertificates(key, file, bytes);
-  return bytes;
-}
-
-type Certificates = readonly [X509Certificate, ...X509Certificate[]];
-
-function parseCertificates(key: string, file: string, bytes: Buffer): Certificates {
-  try {
-    const found = bytes.toString('latin1').match(pemCertificate) ?? [];
-    const [first, ...rest] = found.map((each) => new X509Certificate(each));
-    if (first !== undefined) return [first, ...rest];
-  } catch (error) {
-    throw invalid(
-      key,
-      file,
-      `holds a certificate that cannot be read (${messageOf(error)})`,
-      error,
-    );
-  }
-  throw invalid(key, file, 'holds no PEM certificate');
-}
-
-function readPem(key: string, file: string): Buffer {
-  let bytes: Buffer;
-  try {
-    if (statSync(file).size > pemFileBytes) throw invalid(key, file, 'is too large for a PEM file');
-    bytes = readFileSync(file);
-  } catch (error) {
-    if (error instanceof TidegateError) throw error;
-    const reason = (error as NodeJS.ErrnoException).code ?? messageOf(error);
-    const detail = `tls.${key}: ${file} cannot be read (${reason})`;
-    throw new TidegateError('tlsFileUnreadable', detail, { cause: error });
-  }
-  return bytes;
-}
-
-function invalid(key: string, file: string, wrong: string, cause?: unknown): TidegateError {
-  return new TidegateError('tlsFileInvalid', `tls.${key}: ${file} ${wrong}`, { cause });
-}
-
-/** What changes when a file, or what its name leads to, does. */
-function signature(file: string): string {
-  try {
-    const { dev, ino, size, mtimeNs, ctimeNs } = statSync(file, { bigint: true });
-    return `${file} ${dev} ${ino} ${size} ${mtimeNs} ${ctimeNs}`;
-  } catch (error) {
-    return `${file} ${(error as NodeJS.ErrnoException).code}`;
-  }
-}
-
-function warnOfEnd(file: string, endsMs: number, report: Report): void {
-  const nowMs = Date.now();
-  if (endsMs - nowMs > certificateWarnAheadMs) {
-    warnedAtMs.delete(file);
-    return;
-  }
-  if (nowMs - (warnedAtMs.get(file) ?? 0) < certificateWarnEveryMs) return;
-  warnedAtMs.set(file, nowMs);
-  const days = Math.floor((endsMs - nowMs) / msPerDay);
-  const fields = { file, ends: new Date(endsMs).toISOString(), days };
-  report(endsMs < nowMs ? 'tlsExpired' : 'tlsExpiring', fields);
 }

@@ -1,125 +1,29 @@
 /**
- * TLS as promised: certificates are taken again when their files change, what is bad leaves the old
- * ones in place and is said with its remedy, and a connection that fails because of TLS says why.
+ * TLS of a server as promised: certificates are taken again when their files change, what is bad
+ * leaves the old ones in place and is said with its remedy, and clients are asked who they are.
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { copyFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, createServer as createPlain, type Server as Plain } from 'node:net';
-import { tmpdir } from 'node:os';
+import { copyFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
-import {
-  type ConnectionOptions,
-  connect,
-  createServer,
-  type Server,
-  type TLSSocket,
-} from 'node:tls';
+import { test } from 'node:test';
+import { connect } from 'node:tls';
 import type { ClientTls, ServerTls } from '../agent/config/types.ts';
 import { TidegateError } from '../agent/errors.ts';
-import type { EventName, Fields } from '../agent/events.ts';
-import { clientTlsOptions, serverTlsOptions, tlsFault, watchServerTls } from '../agent/tls.ts';
-import { Authority, type CertificateFiles } from './support/certificates.ts';
-
-const folder = mkdtempSync(join(tmpdir(), 'tidegate-tls-'));
-const closing: (() => void)[] = [];
-after(() => {
-  for (const close of closing) close();
-  rmSync(folder, { recursive: true, force: true });
-});
-
-const ca = new Authority(folder);
-const stranger = new Authority(folder, 'stranger');
-const here = 'DNS:localhost,IP:127.0.0.1';
-const lookEveryMs = 20;
-const nothing: ClientTls = { ca: null, certificate: null, key: null, serverName: null };
-const trusting: ClientTls = { ...nothing, ca: ca.certificate };
-
-interface Told {
-  readonly name: EventName;
-  readonly fields: Fields;
-}
-
-interface Rig {
-  readonly server: Server;
-  readonly port: number;
-  readonly told: Told[];
-  readonly heard: (name: EventName) => Promise<Fields>;
-}
-
-async function serve(files: CertificateFiles, more: Partial<ServerTls> = {}): Promise<Rig> {
-  const tls: ServerTls = { ...files, clientCa: null, requireClient: false, ...more };
-  const server = createServer(serverTlsOptions(tls), (socket) => {
-    socket.on('error', () => {});
-    socket.end(socket.authorized ? 'known' : 'unknown');
-  });
-  const told: Told[] = [];
-  const watch = watchServerTls(
-    server,
-    tls,
-    (name, fields = {}) => told.push({ name, fields }),
-    lookEveryMs,
-  );
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  closing.push(() => {
-    watch.close();
-    server.close();
-  });
-  const heard = async (name: EventName): Promise<Fields> => {
-    for (let waited = 0; waited < 5_000; waited += 5) {
-      const at = told.findIndex((event) => event.name === name);
-      if (at >= 0) return told.splice(at, 1)[0]?.fields ?? {};
-      await new Promise((wake) => setTimeout(wake, 5));
-    }
-    throw new Error(`${name} was not reported: ${JSON.stringify(told)}`);
-  };
-  return { server, port: (server.address() as AddressInfo).port, told, heard };
-}
-
-interface Talk {
-  readonly serial: string;
-  readonly said: string;
-}
-
-async function talk(port: number, options: ConnectionOptions, host = '127.0.0.1'): Promise<Talk> {
-  const socket: TLSSocket = connect({ ...options, host, port });
-  let said = '';
-  socket.on('data', (chunk) => {
-    said += chunk;
-  });
-  await once(socket, 'secureConnect');
-  const serial = socket.getPeerCertificate().serialNumber;
-  await once(socket, 'end');
-  return { serial, said };
-}
-
-async function fault(port: number, tls: ClientTls, host = '127.0.0.1'): Promise<string> {
-  const error = await talk(port, clientTlsOptions(tls, host), host).then(
-    () => assert.fail('it connected'),
-    (failed: unknown) => failed,
-  );
-  const found = tlsFault(new Error('outer', { cause: error }), 'there');
-  assert.ok(found, String(error));
-  assert.match(found.message, /^there: /);
-  return found.code;
-}
-
-/** Node ends a connection whose certificate it refuses without an alert. */
-async function shutOut(port: number, options: ConnectionOptions): Promise<boolean> {
-  return await talk(port, options).then(
-    ({ said }) => said === '',
-    () => true,
-  );
-}
-
-function replace(files: CertificateFiles, by: CertificateFiles): void {
-  for (const key of ['certificate', 'key'] as const) {
-    copyFileSync(by[key], `${files[key]}.new`);
-    renameSync(`${files[key]}.new`, files[key]);
-  }
-}
+import { clientTlsOptions, serverTlsOptions } from '../agent/tls.ts';
+import {
+  ca,
+  fault,
+  folder,
+  here,
+  lookEveryMs,
+  replace,
+  serve,
+  shutOut,
+  stranger,
+  talk,
+  trusting,
+} from './support/tls-rig.ts';
 
 test('a renewed certificate is taken without a restart, also by an atomic rename', async () => {
   const files = ca.sign('renewed', { altNames: here });
@@ -243,49 +147,4 @@ test('the end of a certificate is said two weeks ahead, once a day', async () =>
   await ended.heard('tlsExpired');
   const { told } = await serve(ca.sign('later', { altNames: here, days: 15 }));
   assert.deepEqual(told, []);
-});
-
-test('a connection that fails because of TLS names the reason', async () => {
-  const good = await serve(ca.sign('right', { altNames: here }));
-  assert.equal(await fault(good.port, nothing), 'tlsUnknownCa');
-  assert.equal(await fault(good.port, { ...trusting, ca: stranger.certificate }), 'tlsUnknownCa');
-  assert.equal(await fault(good.port, { ...trusting, serverName: 'else.example' }), 'tlsWrongName');
-  const elsewhere = await serve(ca.sign('elsewhere', { altNames: 'DNS:kafka.example' }));
-  assert.equal(await fault(elsewhere.port, trusting), 'tlsWrongName');
-  const ended = await serve(ca.sign('gone', { altNames: here, days: -1 }));
-  assert.equal(await fault(ended.port, trusting), 'tlsExpired');
-  const plain: Plain = createPlain((socket) => {
-    socket.on('error', () => {});
-    socket.end('no TLS here, but more bytes than one record has');
-  });
-  plain.listen(0, '127.0.0.1');
-  await once(plain, 'listening');
-  closing.push(() => plain.close());
-  assert.equal(await fault((plain.address() as AddressInfo).port, trusting), 'tlsNotSpoken');
-  assert.equal(tlsFault(new Error('ECONNREFUSED'), 'there'), null);
-});
-
-test('the name that is checked may be said in the config, and is told to the other side', async () => {
-  const { server, port } = await serve(ca.sign('by-name', { altNames: 'DNS:kafka.example' }));
-  const names: (string | false | null)[] = [];
-  server.prependListener('secureConnection', (socket) => names.push(socket.servername));
-  const named = { ...trusting, serverName: 'kafka.example' };
-  await talk(port, clientTlsOptions(named, '127.0.0.1'));
-  const here2 = await serve(ca.sign('by-address', { altNames: 'IP:127.0.0.1,DNS:localhost' }));
-  here2.server.prependListener('secureConnection', (socket) => names.push(socket.servername));
-  await talk(here2.port, clientTlsOptions({ ...trusting, serverName: '127.0.0.1' }, 'localhost'));
-  await talk(here2.port, clientTlsOptions(trusting, 'localhost.'));
-  assert.deepEqual(names, ['kafka.example', false, 'localhost']);
-});
-
-test('our own certificate is read at each connect', async () => {
-  const files = ca.sign('acceptor', { altNames: here });
-  const { port } = await serve(files, { clientCa: ca.certificate, requireClient: true });
-  const own = stranger.sign('ours');
-  const options = () => clientTlsOptions({ ...trusting, ...own }, '127.0.0.1');
-  assert.ok(await shutOut(port, options()));
-  replace(own, ca.sign('ours-renewed'));
-  assert.equal((await talk(port, options())).said, 'known');
-  rmSync(own.key);
-  assert.throws(options, /tls\.key: .*ENOENT/);
 });

@@ -111,7 +111,8 @@ function unknownUser(file: string, name: string): TidegateError {
 
 /** The lines of a good file; a bad one is not written over. */
 async function linesOf(file: string, mayBeNew: boolean): Promise<string[]> {
-  const { readUsers, readUserText } = await import('../ingress/password-file.ts');
+  const { readUsers } = await import('../ingress/password-file.ts');
+  const { readUserText } = await import('../ingress/user-file.ts');
   if (mayBeNew && !existsSync(file)) return [];
   const text = readUserText(file);
   readUsers(text, file);

@@ -16,7 +16,7 @@ import type { TLSSocket } from 'node:tls';
 import type { Listener } from '../config/types.ts';
 import type { Report } from '../events.ts';
 import { PasswordCheck } from './password-check.ts';
-import { UserFile } from './password-file.ts';
+import { UserFile } from './user-file.ts';
 
 export interface CertificateNames {
   readonly commonName: string | null;

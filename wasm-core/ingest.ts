@@ -133,6 +133,7 @@ export function ingest(
   stopped = END;
   consumedBytes = 0;
   neededBytes = 0;
+  beginConnect();
   beginCall(
     versionNow, flagsNow, nameBytes, clientBytes, aliasBytes, aliasMaximum, allowGroups,
     arrivalMs, livedMs,
@@ -143,7 +144,6 @@ export function ingest(
     stopped = refuse(FAULT_ARGUMENT);
     return 0;
   }
-  beginConnect();
   beginDevice();
   beginPublishes(budget);
   beginSeen(seenIdentifiers);

@@ -78,7 +78,7 @@ export const verdicts = {
   hold: 2,
   drop: 3,
   bury: 4,
-  /** QoS 2 that is captured already and not released: not stored, not rated again. */
+  /** QoS 2, captured and not released yet: not stored nor rated again; its copy bit as ever. */
   repeat: 5,
   /** No filter of the connection's groups allows it: neither captured nor passed. */
   deny: 6,

@@ -8,6 +8,7 @@ import type { Duplex } from 'node:stream';
 import { connect as connectTls, type Server as TlsServer } from 'node:tls';
 import { closeWithinMs, partialPacketsBytes, topicAliasMaximum } from './bounds.ts';
 import type { EmbeddedBroker } from './broker/embedded.ts';
+import * as topicFilters from './config/topic-filter.ts';
 import type { Config, Listener, MqttSourceConfig } from './config/types.ts';
 import type { Report } from './events.ts';
 import { deviceRules } from './frames/core.ts';
@@ -75,7 +76,7 @@ export class Seats {
   /** @throws TidegateError bindFailed, or what else hinders a seat; then nothing has changed */
   async change(config: Config): Promise<void> {
     const { listeners, sources } = config.mqtt;
-    const allow = new AllowRules(listeners);
+    const allow = new AllowRules(listeners, topicFilters);
     this.#parts.core.installAllow(allow.filters);
     const rules = JSON.stringify(allow.filters);
     if (listeners.some(({ broker }) => broker === 'embedded')) await this.#openBroker();

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AckQueue } from '../agent/ingress/ack-queue.ts';
+import { AckQueue, ackTypes } from '../agent/ingress/ack-queue.ts';
 import { HoldQueue } from '../agent/ingress/hold-queue.ts';
 import { Inbox } from '../agent/ingress/inbox.ts';
 import { KeepAlive } from '../agent/ingress/keep-alive.ts';
@@ -14,31 +14,47 @@ import type { Served, Source } from '../agent/ingress/source.ts';
 
 test('an acknowledgement waits behind one that cannot leave yet', () => {
   const queue = new AckQueue();
-  queue.push(1, 10, 1, false);
-  queue.push(1, 11, 1, true);
-  queue.push(2, 12, 1, false);
+  queue.push(1, 10, ackTypes.puback, false);
+  queue.push(1, 11, ackTypes.puback, true);
+  queue.push(2, 12, ackTypes.puback, false);
   assert.equal(queue.take(), null, 'nothing is committed');
   queue.committed(2);
   assert.deepEqual([...(queue.take() ?? [])], [0x40, 2, 0, 10], '11 waits for the broker');
   assert.equal(queue.waitsForBroker, true);
-  assert.equal(queue.brokerAcknowledged(99), false);
-  assert.equal(queue.brokerAcknowledged(11), true);
+  assert.equal(queue.brokerAcknowledged(ackTypes.puback, 99, Buffer.alloc(4)), false);
+  assert.equal(queue.brokerAcknowledged(ackTypes.puback, 11, Buffer.alloc(4)), true);
   assert.deepEqual([...(queue.take() ?? [])], [0x40, 2, 0, 11, 0x40, 2, 0, 12]);
   assert.equal(queue.length, 0);
 });
 
 test('QoS 2 is answered with PUBREC, a Reason Code makes the packet longer', () => {
   const queue = new AckQueue();
-  queue.push(1, 0x0102, 2, false);
-  queue.push(1, 3, 1, false, 0x97);
+  queue.push(1, 0x0102, ackTypes.pubrec, false);
+  queue.push(1, 3, ackTypes.puback, false, 0x97);
   queue.committed(1);
   assert.deepEqual([...(queue.take() ?? [])], [0x50, 2, 1, 2, 0x40, 3, 0, 3, 0x97]);
+});
+
+test('what the broker answered takes its place, as it wrote it', () => {
+  const queue = new AckQueue();
+  queue.push(5, 1, ackTypes.puback, false);
+  queue.pushPassed(2, ackTypes.puback);
+  queue.push(5, 3, ackTypes.puback, false);
+  const answer = Buffer.from([0x40, 4, 0, 2, 0x10, 0]);
+  assert.equal(queue.brokerAcknowledged(ackTypes.pubrec, 2, answer), false, 'another type');
+  assert.equal(queue.brokerAcknowledged(ackTypes.puback, 2, answer), true);
+  assert.equal(queue.take(), null, 'it waits behind the first');
+  assert.equal(queue.pubacks, 3);
+  queue.committed(5);
+  const all = [0x40, 2, 0, 1, ...answer, 0x40, 2, 0, 3];
+  assert.deepEqual([...(queue.take() ?? [])], all);
+  assert.equal(queue.pubacks, 0);
 });
 
 test('a queue that never empties does not grow', () => {
   const queue = new AckQueue();
   for (let i = 0; i < 100_000; i++) {
-    queue.push(i, i & 0xffff, 1, false);
+    queue.push(i, i & 0xffff, ackTypes.puback, false);
     queue.committed(i - 1);
     queue.take();
   }

@@ -28,6 +28,7 @@ export interface AgentSetup {
   /** Further top-level keys of the config. */
   readonly extra?: Readonly<Record<string, unknown>>;
   readonly listener?: Readonly<Record<string, unknown>>;
+  readonly sources?: readonly Readonly<Record<string, unknown>>[];
   /** Where its folder is made; the system's temporary folder unless given. */
   readonly parent?: string;
   /** Put in front of the command, e.g. strace and its arguments. */
@@ -53,6 +54,7 @@ export class AgentUnderTest {
         gateway: 'test-gw',
         mqtt: {
           listeners: [{ bind: `127.0.0.1:${mqttPort}`, broker: 'embedded', ...setup.listener }],
+          sources: setup.sources ?? [],
         },
         routes: setup.routes,
         upstreams: setup.upstreams,

@@ -8,7 +8,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { BufferReader } from '../agent/buffer/reader.ts';
-import { bodyOf, childLane, framesEach } from './support/buffer-body.ts';
+import { bodyOf, childLane, childSession, framesEach, rowsKept } from './support/buffer-body.ts';
 import { BufferRig, optionsFor, routeTo, tempFolder } from './support/buffer-rig.ts';
 import { randomFrom, seedOfRun } from './support/random.ts';
 
@@ -39,8 +39,16 @@ class Child {
   }
 
   get committed(): number[] {
+    return this.#told('committed ');
+  }
+
+  get released(): number[] {
+    return this.#told('released ');
+  }
+
+  #told(word: string): number[] {
     return this.lines.flatMap((line) =>
-      line.startsWith('committed ') ? Number(line.slice('committed '.length)) : [],
+      line.startsWith(word) ? Number(line.slice(word.length)) : [],
     );
   }
 
@@ -69,11 +77,20 @@ function childArgs(path: string, bodyBytes: number, change = {}): string[] {
   return [childPath, JSON.stringify(optionsFor(path, change)), String(bodyBytes)];
 }
 
-/** Every committed segment is in the file, with its body, and the lane's sums agree. */
-function assertAllThere(path: string, committed: Iterable<number>, bodyBytes: number): void {
+/**
+ * Every committed segment is in the file, with its body, and the lane's sums agree; so do the
+ * session rows: each came and went in the transaction that it was said with.
+ */
+function assertAllThere(
+  path: string,
+  committed: Iterable<number>,
+  released: Iterable<number>,
+  bodyBytes: number,
+): void {
   const routes = [routeTo('all', [childLane.lane])];
   const rig = new BufferRig({ options: optionsFor(path), lanes: [childLane], routes });
   const lane = rig.lane(childLane.lane);
+  const rows = rig.writer.sessions();
   const reader = new BufferReader(path);
   const found = new Map(reader.read(0, 1e9, 1e6).map((segment) => [segment.sequence, segment]));
   reader.close();
@@ -84,6 +101,15 @@ function assertAllThere(path: string, committed: Iterable<number>, bodyBytes: nu
     assert.ok(body, `segment ${sequence} was committed and is gone`);
     assert.ok(body.equals(Buffer.from(bodyOf(sequence, bodyBytes))));
   }
+  const last = [...found.keys()].at(-1) ?? -1;
+  const kept = new Set(rows.map((row) => row.id));
+  for (const row of rows) assert.deepEqual({ ...row }, childSession(row.id));
+  for (const sequence of released) assert.ok(!kept.has(sequence), `${sequence} was released`);
+  for (const id of kept) assert.ok(id <= last, `the row of segment ${id} is there without it`);
+  for (let id = Math.max(0, last - rowsKept + 1); id <= last; id++) {
+    assert.ok(kept.has(id), `segment ${id} is there without its row`);
+  }
+  assert.ok(kept.size <= rowsKept + 1, 'releases go in the order they were said');
   const sequences = [...found.keys()];
   assert.deepEqual(
     sequences,
@@ -94,11 +120,12 @@ function assertAllThere(path: string, committed: Iterable<number>, bodyBytes: nu
   assert.equal(lane.appendedFrames, ((sequences.at(-1) ?? -1) + 1) * framesEach);
 }
 
-test('what was committed survives SIGKILL at any moment', async () => {
+test('what was committed survives SIGKILL at any moment, sessions with it', async () => {
   const seed = seedOfRun();
   const random = randomFrom(seed);
   const path = join(folder.path, 'killed.db');
   const committed = new Set<number>();
+  const released = new Set<number>();
   for (let kill = 0; kill < 8; kill++) {
     const child = new Child(process.execPath, childArgs(path, 3 * kib));
     await child.line(/^committed/);
@@ -110,9 +137,11 @@ test('what was committed survives SIGKILL at any moment', async () => {
       assert.ok(!committed.has(sequence), `seed ${seed}: ${sequence} was committed twice`);
       committed.add(sequence);
     }
+    for (const sequence of child.released) released.add(sequence);
   }
   assert.ok(committed.size > 50, `seed ${seed}: only ${committed.size} commits`);
-  assertAllThere(path, committed, 3 * kib);
+  assert.ok(released.size > 50, `seed ${seed}: only ${released.size} releases`);
+  assertAllThere(path, committed, released, 3 * kib);
 });
 
 /** A mount of one's own: as root, or as the root of a user namespace. */
@@ -147,7 +176,7 @@ test(fullDisk, { skip: noMount }, async () => {
   await child.line('event bufferReleased', child.lines.length);
   child.say('stop');
   assert.equal(await child.exited, 0);
-  assertAllThere(join(result, 'full.db'), child.committed, 64 * kib);
+  assertAllThere(join(result, 'full.db'), child.committed, child.released, 64 * kib);
 });
 
 test('ENOSPC at a write holds that append, and all that follow, until writes succeed', async () => {
@@ -157,12 +186,12 @@ test('ENOSPC at a write holds that append, and all that follow, until writes suc
   const full = await child.line('event bufferDiskFull');
   const released = await child.line('event bufferReleased', full);
   const between = child.lines.slice(full, released);
-  assert.ok(!between.some((line) => line.startsWith('committed')), between.join());
+  assert.ok(!between.some((line) => /^(committed|released) /.test(line)), between.join());
   await child.line(/^committed/, child.lines.length);
   child.say('stop');
   assert.equal(await child.exited, 0);
   assert.match(readFileSync(log, 'utf8'), /ENOSPC.*INJECTED/);
-  assertAllThere(path, child.committed, 2 * kib);
+  assertAllThere(path, child.committed, child.released, 2 * kib);
 });
 
 /**
@@ -195,14 +224,22 @@ function straced(path: string, log: string, inject: string): Child {
   return new Child('strace', ['-f', '-qq', '-y', '-o', log, ...what, '-P', path, ...node]);
 }
 
-test('a failed sync: nothing is acknowledged until a whole checkpoint succeeded', async () => {
-  const path = join(folder.path, 'sync.db');
-  const log = join(folder.path, 'sync.strace');
-  const child = straced(path, log, 'fsync,fdatasync:error=EIO:when=12');
+/** Commits that follow one another: a segment's and that of a batch without one. */
+for (const when of [10, 11]) {
+  const failing = `a failed sync (${when})`;
+  test(`${failing}: nothing is acknowledged until a whole checkpoint succeeded`, async () => {
+    await failOneSync(when);
+  });
+}
+
+async function failOneSync(when: number): Promise<void> {
+  const path = join(folder.path, `sync-${when}.db`);
+  const log = join(folder.path, `sync-${when}.strace`);
+  const child = straced(path, log, `fsync,fdatasync:error=EIO:when=${when}`);
   const failed = await child.line('event bufferSyncFailed');
   const recovered = await child.line('event bufferSyncRecovered', failed);
   const between = child.lines.slice(failed, recovered);
-  assert.ok(!between.some((line) => line.startsWith('committed')), between.join());
+  assert.ok(!between.some((line) => /^(committed|released) /.test(line)), between.join());
   await child.line(/^committed/, recovered);
   child.say('stop');
   assert.equal(await child.exited, 0);
@@ -212,17 +249,17 @@ test('a failed sync: nothing is acknowledged until a whole checkpoint succeeded'
   const rewritten = calls.findIndex((call, at) => at > lie && isSync(call));
   assert.ok(lie >= 0, 'a sync was made to fail');
   assert.match(calls[rewritten] ?? '', /= 0$/, 'the pages were synced into the file');
-  assertAllThere(path, child.committed, 2 * kib);
-});
+  assertAllThere(path, child.committed, child.released, 2 * kib);
+}
 
 test('a sync that goes on failing ends the agent with 74, without a commit', async () => {
   const path = join(folder.path, 'dead.db');
   const log = join(folder.path, 'dead.strace');
-  const child = straced(path, log, 'fsync,fdatasync:error=EIO:when=12+');
+  const child = straced(path, log, 'fsync,fdatasync:error=EIO:when=10+');
   const failed = await child.line('event bufferSyncFailed');
   assert.equal(await child.exited, 74);
   assert.equal(child.lines.at(-1), 'failed bufferSyncFailed');
-  assert.ok(!child.lines.slice(failed).some((line) => line.startsWith('committed')));
+  assert.ok(!child.lines.slice(failed).some((line) => /^(committed|released) /.test(line)));
   writeFileSync(log, '');
-  assertAllThere(path, child.committed, 2 * kib);
+  assertAllThere(path, child.committed, child.released, 2 * kib);
 });

@@ -8,7 +8,12 @@ import assert from 'node:assert/strict';
 import { copyFileSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import type { CursorPosition, EgressToBuffer, LaneSpec } from '../agent/buffer/protocol.ts';
+import type {
+  CursorPosition,
+  EgressToBuffer,
+  LaneSpec,
+  SessionChange,
+} from '../agent/buffer/protocol.ts';
 import { BufferReader } from '../agent/buffer/reader.ts';
 import { type Outcome, outcomes } from '../agent/events.ts';
 import { BufferRig, laneSpec, optionsFor, routeTo, tempFolder } from './support/buffer-rig.ts';
@@ -53,6 +58,8 @@ class Model {
   readonly segments: number[][] = [];
   readonly lanes = new Map<string, ModelLane>();
   readonly sent = new Map<number, EgressToBuffer>();
+  /** By `client kind id`; the length of its body. */
+  readonly sessions = new Map<string, number>();
 
   constructor() {
     const zero = () =>
@@ -73,6 +80,17 @@ class Model {
     this.segments.push(frames);
     for (const lane of this.lanes.values()) {
       lane.appended += frames.filter((route) => aimsAt(route, lane.spec.lane)).length;
+    }
+  }
+
+  change(changes: readonly SessionChange[]): void {
+    for (const change of changes) {
+      const prefix = `${change.client} ${change.kind} `;
+      if (change.op === 'put') this.sessions.set(prefix + change.id, change.body.length);
+      else if (change.op === 'delete') this.sessions.delete(prefix + change.id);
+      else
+        for (const key of this.sessions.keys())
+          if (key.startsWith(prefix)) this.sessions.delete(key);
     }
   }
 
@@ -151,7 +169,8 @@ function campaign(whenFull: 'hold' | 'dropOldest', seed: number): void {
   let rig = open();
   for (let step = 0; step < steps; step++) {
     const what = random();
-    if (what < 0.45) append(rig, model, below);
+    if (what < 0.4) append(rig, model, below);
+    else if (what < 0.45) change(rig, model, below);
     else if (what < 0.85) advance(rig, model, below);
     else if (what < 0.9) rig.writer.flush();
     else if (what < 0.94) rig.writer.tick();
@@ -182,9 +201,32 @@ function append(rig: BufferRig, model: Model, below: (limit: number) => number):
   const counts = routes.map((_, route) => frames.filter((one) => one === route).length);
   const before = rig.committed.length;
   // Jumps that make room are told of, and counted, before the model has the new segment.
-  rig.append(counts, 200 + below(8 * kib));
+  const changes = below(3) === 0 ? changesOf(below) : [];
+  rig.append(counts, 200 + below(8 * kib), changes);
   assert.equal(rig.committed.length, before + 1, 'there was room, or it was made');
   model.append(frames);
+  model.change(changes);
+}
+
+/** A batch without a segment. */
+function change(rig: BufferRig, model: Model, below: (limit: number) => number): void {
+  const changes = changesOf(below);
+  const commit = rig.change(...changes);
+  assert.equal(rig.commits.at(-1), commit);
+  model.change(changes);
+}
+
+/** Few clients and identifiers, so that rows are put again, deleted and cleared. */
+function changesOf(below: (limit: number) => number): SessionChange[] {
+  return Array.from({ length: 1 + below(4) }, () => {
+    const place = { scope: 'listener', client: `c${below(3)}` };
+    const kind = below(4) === 0 ? 'will' : 'qos2';
+    const id = kind === 'will' ? 0 : 1 + below(8);
+    const what = below(10);
+    if (what === 0) return { op: 'clear', ...place, kind };
+    if (what < 4) return { op: 'delete', ...place, kind, id };
+    return { op: 'put', ...place, kind, id, body: new Uint8Array(below(200)) };
+  });
 }
 
 /** Egress only ever moves on from where its last advance, answered or not, ended. */
@@ -232,6 +274,11 @@ function crash(rig: BufferRig, path: string, count: number): string {
 }
 
 function agree(rig: BufferRig, model: Model): void {
+  const rows = rig.writer.sessions();
+  assert.deepEqual(
+    new Map(rows.map(({ client, kind, id, body }) => [`${client} ${kind} ${id}`, body.length])),
+    model.sessions,
+  );
   for (const lane of model.lanes.values()) {
     const gauge = rig.lane(lane.spec.lane);
     const end = { segment: model.segments.length, frame: 0 };

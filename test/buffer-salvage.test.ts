@@ -222,6 +222,27 @@ test('a swap that a crash cut short is finished at the next start', () => {
   rig.writer.stop();
 });
 
+/** More rows than one page has: some stand in the pages above the leaves. */
+test('sessions are salvaged with the rest, and released ones do not come back', () => {
+  const prepared = prepare();
+  const rig = new BufferRig(prepared.start);
+  const row = (id: number) =>
+    ({ scope: 'listener', client: `c${id % 7}`, kind: 'qos2', id }) as const;
+  const bodyOf = (id: number) => Uint8Array.from(Buffer.alloc(100, id));
+  const all = Array.from({ length: 600 }, (_, index) => index + 1);
+  rig.change(...all.map((id) => ({ op: 'put' as const, ...row(id), body: bodyOf(id) })));
+  const gone = all.filter((id) => id % 7 > 2);
+  rig.change(...gone.map((id) => ({ op: 'delete' as const, ...row(id) })));
+  const kept = rig.writer.sessions();
+  assert.equal(kept.length, all.length - gone.length);
+  rig.writer.stop();
+  overwrite(prepared.path, 0, ruins(1));
+  salvaged(prepared);
+  const next = new BufferRig(prepared.start);
+  assert.deepEqual(next.writer.sessions(), kept);
+  next.writer.stop();
+});
+
 test('the raw reader gives the rows that SQLite gives', () => {
   const { path } = prepare();
   const db = openReadOnly(path);

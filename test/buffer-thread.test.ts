@@ -66,12 +66,13 @@ async function open(path: string): Promise<BufferPort> {
   return buffer;
 }
 
-function append(buffer: BufferPort, sequence: number): ArrayBuffer {
+function append(buffer: BufferPort, sequence: number, commit = sequence + 1): ArrayBuffer {
   const body = new ArrayBuffer(512);
   const routes: [number, number][] = [[buffer.opened.routeIds[0] ?? 0, framesEach]];
   const place = { sequence, firstFrame: sequence * framesEach, frames: framesEach };
   const times = { createdMs: Date.now(), livedMs: buffer.opened.livedMs };
-  buffer.append({ ...place, ...times, body, routes });
+  const segment = { ...place, ...times, body, routes };
+  buffer.append({ commit, segment, sessions: [] });
   return body;
 }
 
@@ -121,6 +122,31 @@ test('egress hears where its lanes stand, then of every commit', async () => {
   ]);
   assert.equal(one.heard.filter((message) => message.kind === 'cursor').length, 1);
   await buffer.stop();
+});
+
+test('a batch without a segment is answered by its number, and wakes no egress', async () => {
+  const path = freshPath();
+  const buffer = await open(path);
+  const egress = new Egress(buffer.connectEgress([cloud.lane]));
+  const committed: [number, number | null][] = [];
+  buffer.onCommitted(({ commit, sequence }) => committed.push([commit, sequence]));
+  const row = { scope: 's', client: 'c', kind: 'qos2', id: 7 } as const;
+  const body = new Uint8Array([1, 2]);
+  append(buffer, 0);
+  buffer.append({ commit: 2, segment: null, sessions: [{ op: 'put', ...row, body }] });
+  append(buffer, 1, 3);
+  await until(() => committed.length === 3 && egress.heard.length === 4);
+  assert.deepEqual(committed, [
+    [1, 0],
+    [2, null],
+    [3, 1],
+  ]);
+  const woken = egress.heard.flatMap((one) => (one.kind === 'committed' ? one.lastSequence : []));
+  assert.deepEqual(woken, [-1, 0, 1]);
+  await buffer.stop();
+  const next = await open(path);
+  assert.deepEqual(next.opened.sessions, [{ ...row, body }]);
+  await next.stop();
 });
 
 test('a cursor rides on a commit, goes alone after a delay, or at once with `now`', async () => {

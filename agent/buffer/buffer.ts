@@ -7,6 +7,7 @@ import { bufferThreadOldGenerationMib, threadYoungGenerationMib } from '../bound
 import { type ErrorCode, messageOf, TidegateError } from '../errors.ts';
 import type { Report } from '../events.ts';
 import type {
+  Batch,
   BufferGauges,
   BufferStart,
   BufferStat,
@@ -17,12 +18,11 @@ import type {
 
 export type Opened = Extract<FromBuffer, { kind: 'opened' }>;
 export type Committed = Extract<FromBuffer, { kind: 'committed' }>;
-export type SegmentToAppend = Omit<Extract<ToBuffer, { kind: 'append' }>, 'kind'>;
 
 export interface BufferPort {
   readonly opened: Opened;
   /** Takes the body: its ArrayBuffer is transferred. Answered by `onCommitted`, in order. */
-  append(segment: SegmentToAppend): void;
+  append(batch: Batch): void;
   onCommitted(callback: (committed: Committed) => void): void;
   /** Called once: nothing is committed any more. */
   onFailed(callback: (error: TidegateError) => void): void;
@@ -87,8 +87,8 @@ class WorkerBuffer implements BufferPort {
     return this.#openedAs;
   }
 
-  append(segment: SegmentToAppend): void {
-    this.#send({ kind: 'append', ...segment }, [segment.body]);
+  append(batch: Batch): void {
+    this.#send({ kind: 'append', ...batch }, batch.segment ? [batch.segment.body] : []);
   }
 
   onCommitted(callback: (committed: Committed) => void): void {

@@ -3,7 +3,6 @@
  * sums; the only thing asked of the disk is the age of the segment each cursor stands at.
  */
 import type { Fill } from './capacity.ts';
-import { migrations } from './database.ts';
 import { type LaneState, type LogState, laneGauge } from './log-state.ts';
 import type { BufferGauges, BufferStat } from './protocol.ts';
 import type { Statements } from './statements.ts';
@@ -35,10 +34,13 @@ export function gaugesOf(
   };
 }
 
-export function statOf(gauges: BufferGauges, state: LogState, epoch: string): BufferStat {
+export function statOf(
+  gauges: BufferGauges,
+  state: LogState,
+  file: Pick<BufferStat, 'epoch' | 'layoutVersion' | 'sessions'>,
+): BufferStat {
   const { firstSequence, nextSequence, nextFrame, damagedSegments } = state;
-  const ends = { firstSequence, nextSequence, nextFrame };
-  return { ...gauges, epoch, layoutVersion: migrations.length, ...ends, damagedSegments };
+  return { ...gauges, ...file, firstSequence, nextSequence, nextFrame, damagedSegments };
 }
 
 function ageMs(view: GaugeView, lane: LaneState): number {

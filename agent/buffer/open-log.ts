@@ -3,7 +3,7 @@
  * the state of every lane, the reserve. The order matters: nothing is touched before the lock is
  * ours, and the reserve is made last, given up first.
  */
-import { checkpointPages } from '../bounds.ts';
+import { checkpointPages, sessionAgeMs } from '../bounds.ts';
 import { messageOf, TidegateError } from '../errors.ts';
 import type { Report } from '../events.ts';
 import { checkpointPagesFor } from './capacity.ts';
@@ -69,7 +69,7 @@ function openLocked(
     const db = openWriter(path, { checkpointPages: pages });
     try {
       const opened = { path, lock, db, reserve, checkpointPages: pages };
-      return { ...opened, ...readLog(db, start) };
+      return { ...opened, ...readLog(db, start, report) };
     } catch (error) {
       db.close();
       throw error;
@@ -88,6 +88,7 @@ function openLocked(
 function readLog(
   db: Sqlite,
   start: BufferStart,
+  report: Report,
 ): Pick<OpenLog, 'sql' | 'routes' | 'state' | 'epoch' | 'pageBytes'> {
   const sql = new Statements(db);
   const routes = new Routes(readRoutes(db));
@@ -96,7 +97,9 @@ function readLog(
   for (const lane of state.lanes.values()) if (lane.lag) sql.putCursor(toRow(lane));
   sql.putMeta('limitBytes', String(start.options.bytes));
   sql.putMeta('livedMs', String(Math.round(state.livedMs))); // what readers begin from
+  const expired = sql.sessions.deleteOlder(state.livedMs - sessionAgeMs);
   sql.commit();
+  if (expired > 0) report('sessionsExpired', { sessions: expired });
   checkpointWhole(sql);
   const epoch = readMeta(db, 'epoch') ?? '';
   return { sql, routes, state, epoch, pageBytes: pragmaNumber(db, 'page_size') };

@@ -70,20 +70,59 @@ export interface SealedSegment {
   readonly routes: readonly (readonly [routeId: number, frames: number])[];
 }
 
+export type SessionKind = 'qos2' | 'will';
+
+/** What a session must not forget: a Packet Identifier that was seen, or a Will (id 0). */
+export interface SessionRow {
+  /** The listener or source. */
+  readonly scope: string;
+  /** The Client Identifier. */
+  readonly client: string;
+  readonly kind: SessionKind;
+  readonly id: number;
+  readonly body: Uint8Array;
+}
+
+export type SessionChange =
+  | ({ readonly op: 'put' } & SessionRow)
+  | {
+      readonly op: 'delete';
+      readonly scope: string;
+      readonly client: string;
+      readonly kind: SessionKind;
+      readonly id: number;
+    }
+  | {
+      readonly op: 'clear';
+      readonly scope: string;
+      readonly client: string;
+      readonly kind: SessionKind;
+    };
+
+/** What one COMMIT makes durable: at most one segment, and what changes in sessions with it. */
+export interface Batch {
+  /** Counted by the main thread, one a batch; `committed` answers with it. */
+  readonly commit: number;
+  readonly segment: SealedSegment | null;
+  /** In this order. */
+  readonly sessions: readonly SessionChange[];
+}
+
 /** The buffer as the path sees it. */
 export interface Appender {
   readonly opened: {
     readonly epoch: string;
     readonly nextSequence: number;
     readonly nextFrame: number;
+    readonly sessions: readonly SessionRow[];
   };
-  append(segment: SealedSegment): void;
-  /** Called after COMMIT of that segment returned, in order. */
-  onCommitted(tell: (sequence: number) => void): void;
+  append(batch: Batch): void;
+  /** Called after COMMIT of that batch returned, in order. */
+  onCommitted(tell: (commit: number) => void): void;
 }
 
 export type ToBuffer =
-  | ({ readonly kind: 'append' } & SealedSegment)
+  | ({ readonly kind: 'append' } & Batch)
   | { readonly kind: 'egress'; readonly port: MessagePort; readonly lanes: readonly LaneName[] }
   | { readonly kind: 'meta'; readonly key: string; readonly value: string }
   | { readonly kind: 'stat'; readonly id: number }
@@ -99,10 +138,13 @@ export type FromBuffer =
       readonly livedMs: number;
       /** Stored ids of BufferStart.routes, in the same order. */
       readonly routeIds: readonly number[];
+      readonly sessions: readonly SessionRow[];
     }
   | {
       readonly kind: 'committed';
-      readonly sequence: number;
+      readonly commit: number;
+      /** null: there was no segment. */
+      readonly sequence: number | null;
       readonly commitSeconds: number;
       readonly bytes: number;
     }
@@ -186,6 +228,8 @@ export interface BufferStat extends BufferGauges {
   readonly nextSequence: number;
   readonly nextFrame: number;
   readonly damagedSegments: number;
+  /** Rows kept for sessions: Packet Identifiers of QoS 2, Wills. */
+  readonly sessions: number;
 }
 
 /** One dead letter, as `tidegate dead list` shows it. */

@@ -2,14 +2,16 @@
  * Reads rows out of a database file without SQLite, for the case that SQLite cannot follow it: a
  * page that lies in ruins hides all that hangs below it, but a table's leaf pages carry whole rows.
  *
- *   file   page 1 … n; a leaf of a table is a page of type 13, of a WITHOUT ROWID table of type 10
- *   page   type, cell count, cell pointers; a cell is (rowid,) payload size, record, overflow page
+ *   file   page 1 … n; a leaf of a table is a page of type 13; a WITHOUT ROWID table keeps rows in
+ *          its leaves (10) and in the pages above them (2)
+ *   page   type, cell count, cell pointers; a cell is (child page,) payload size, (rowid,) record,
+ *          overflow page
  *   record a header of serial types, then the values; what does not fit lies in a chain of pages
  *   WAL    newer versions of pages, valid up to the last commit whose checksums hold
  *
  * (sqlite.org/fileformat2.html; the sections are named on the lines.) Refuses nothing loudly: what
- * does not parse is not a row. Pages on the freelist still carry old rows, so the caller must know
- * a stale row from a live one.
+ * does not parse is not a row. Free pages still carry rows that were deleted; the pointer map that
+ * every file with auto_vacuum has tells which they are, unless it is in ruins itself.
  */
 import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { fileBytes } from './capacity.ts';
@@ -24,8 +26,15 @@ export interface RawRow {
 
 const tableLeaf = 13;
 const indexLeaf = 10;
+const indexInterior = 2;
 const fileHeaderBytes = 100;
 const leafHeaderBytes = 8;
+const interiorHeaderBytes = 12;
+/** [1.8 Pointer Map] An entry: what the page is, its parent. */
+const pointerEntryBytes = 5;
+const pointerMapFree = 2;
+/** Where locks lie: the page of that offset is never used. [1.4 The Lock-Byte Page] */
+const lockByteOffset = 0x4000_0000;
 const cellPointerBytes = 2;
 const pageNumberBytes = 4;
 const defaultPageBytes = 4_096;
@@ -58,6 +67,9 @@ class RawPages {
   readonly count: number;
   readonly #file: number;
   readonly #wal: Wal | null;
+  /** The map that was asked last. */
+  #map: Buffer | null = null;
+  #mapNumber = 0;
 
   constructor(file: number, wal: Wal | null) {
     this.#file = file;
@@ -70,6 +82,21 @@ class RawPages {
     this.pageBytes = wal?.pageBytes ?? (sane ? claimed : defaultPageBytes);
     const inFile = Math.floor(fstatSync(file).size / this.pageBytes);
     this.count = Math.max(inFile, ...(wal?.offsets.keys() ?? []));
+  }
+
+  /** [1.8 Pointer Map] Maps stand at page 2 and behind every stretch of pages they speak of. */
+  isFree(number: number): boolean {
+    if (number < 2) return false;
+    const stretch = Math.floor(this.pageBytes / pointerEntryBytes) + 1;
+    const first = Math.floor((number - 2) / stretch) * stretch + 2;
+    const lockPage = Math.floor(lockByteOffset / this.pageBytes) + 1;
+    const map = first === lockPage ? first + 1 : first;
+    if (map !== this.#mapNumber) {
+      this.#mapNumber = map;
+      this.#map = this.read(map);
+    }
+    const entry = pointerEntryBytes * (number - map - 1);
+    return entry >= 0 && this.#map?.[entry] === pointerMapFree;
   }
 
   read(number: number): Buffer | null {
@@ -134,11 +161,13 @@ function rowsOfPage(pages: RawPages, number: number): RawRow[] {
   const page = pages.read(number);
   const start = number === 1 ? fileHeaderBytes : 0;
   const type = page?.[start];
-  if (!page || (type !== tableLeaf && type !== indexLeaf)) return [];
+  const holdsRows = type === tableLeaf || type === indexLeaf || type === indexInterior;
+  if (!page || !holdsRows || pages.isFree(number)) return [];
+  const headerBytes = type === indexInterior ? interiorHeaderBytes : leafHeaderBytes;
   const cells = page.readUInt16BE(start + 3);
   const rows: RawRow[] = [];
   for (let cell = 0; cell < cells; cell++) {
-    const pointer = start + leafHeaderBytes + cell * cellPointerBytes;
+    const pointer = start + headerBytes + cell * cellPointerBytes;
     if (pointer + cellPointerBytes > page.length) break;
     const row = tolerant(() => rowOfCell(pages, page, page.readUInt16BE(pointer), type));
     if (row) rows.push(row);
@@ -157,7 +186,7 @@ function tolerant<T>(parse: () => T | null): T | null {
 }
 
 function rowOfCell(pages: RawPages, page: Buffer, cell: number, type: number): RawRow | null {
-  const size = varint(page, cell);
+  const size = varint(page, type === indexInterior ? cell + pageNumberBytes : cell);
   const rowid = type === tableLeaf ? varint(page, size.next) : null;
   const payload = payloadOf(pages, page, rowid?.next ?? size.next, size.value, type);
   const values = payload && valuesOf(payload);

@@ -16,6 +16,7 @@ import { gaugesOf, statOf } from './gauges.ts';
 import { loadState } from './log-state.ts';
 import type { BufferStat, DeadLetter, RouteDefinition } from './protocol.ts';
 import { parseDefinition, type RouteFrames, Routes } from './routes.ts';
+import { countSessions } from './sessions.ts';
 import { eachHead, readMeta, readRoutes, type SegmentHead } from './statements.ts';
 
 export interface StoredSegment {
@@ -133,7 +134,12 @@ export class BufferReader {
     const view = { state, sql, livedMs: state.livedMs, fill };
     const gauges = gaugesOf(view, Number(readMeta(this.#db, 'limitBytes') ?? 0), null);
     const lanes = gauges.lanes.map((lane) => ({ ...lane, configured: true }));
-    return statOf({ ...gauges, lanes }, state, readMeta(this.#db, 'epoch') ?? '');
+    const file = {
+      epoch: readMeta(this.#db, 'epoch') ?? '',
+      layoutVersion: pragmaNumber(this.#db, 'user_version'),
+      sessions: countSessions(this.#db),
+    };
+    return statOf({ ...gauges, lanes }, state, file);
   }
 
   meta(key: string): string | undefined {

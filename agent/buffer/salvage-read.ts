@@ -1,7 +1,8 @@
 /**
- * Step 1 of salvage: what a damaged file still holds. Rows that SQLite gives are believed; the leaf
- * pages are asked only for what it did not reach, since they also show rows that were deleted long
- * ago. Bodies stay in the file until they are written: a long log does not pass through memory.
+ * Step 1 of salvage: what a damaged file still holds. Rows that SQLite gives are believed; the
+ * pages are asked only for what it did not reach, since they may also show rows that were deleted
+ * long ago (where the map of free pages is in ruins too). Bodies stay in the file until they are
+ * written: a long log does not pass through memory.
  */
 import { messageOf } from '../errors.ts';
 import { openPlain, type Sqlite } from './database.ts';
@@ -20,7 +21,8 @@ export interface FoundSegment {
   readonly body: Buffer;
 }
 
-export interface FoundDead {
+/** In the order of its table's columns. */
+export interface FoundRow {
   readonly values: readonly RawValue[];
 }
 
@@ -28,7 +30,8 @@ export interface Found {
   readonly routes: Map<number, RouteRow>;
   readonly cursors: Map<string, CursorRow>;
   readonly meta: Map<string, string>;
-  readonly dead: Map<number, FoundDead>;
+  readonly dead: Map<number, FoundRow>;
+  readonly sessions: Map<string, FoundRow>;
   /** Visits each segment once, in no order. */
   readonly segments: (visit: (segment: FoundSegment) => void) => void;
   /** Why SQLite stopped, or null where it went through. */
@@ -38,7 +41,8 @@ export interface Found {
 type Columns = readonly RawValue[];
 interface Table {
   readonly name: string;
-  readonly key: string;
+  /** Columns that stand first and are the primary key. */
+  readonly keys: number;
   readonly columns: readonly string[];
   /** One letter a column: i integer, t text, b blob, k the rowid itself (NULL in the record). */
   readonly shape: string;
@@ -46,13 +50,13 @@ interface Table {
 
 const segmentTable: Table = {
   name: 'segment',
-  key: 'sequence',
+  keys: 1,
   columns: ['sequence', 'first_frame', 'frames', 'bytes', 'created', 'lived', 'routes', 'body'],
   shape: 'kiiiiitb',
 };
 const deadTable: Table = {
   name: 'dead_letter',
-  key: 'id',
+  keys: 1,
   columns: [
     ...['id', 'lane', 'reason', 'detail', 'route'],
     ...['segment', 'frame', 'created', 'bytes', 'body'],
@@ -61,26 +65,34 @@ const deadTable: Table = {
 };
 const routeTable: Table = {
   name: 'route',
-  key: 'id',
+  keys: 1,
   columns: ['id', 'name', 'definition'],
   shape: 'ktt',
 };
 const cursorTable: Table = {
   name: 'cursor',
-  key: 'lane',
+  keys: 1,
   columns: cursorColumns,
   shape: 'tttiiiiiiiiiii',
 };
-const metaTable: Table = { name: 'meta', key: 'key', columns: ['key', 'value'], shape: 'tt' };
+const metaTable: Table = { name: 'meta', keys: 1, columns: ['key', 'value'], shape: 'tt' };
+const sessionTable: Table = {
+  name: 'session',
+  keys: 4,
+  columns: ['scope', 'client', 'kind', 'id', 'lived', 'body'],
+  shape: 'tttiib',
+};
 
 export function readOut(path: string): Found {
-  const small = { routes: new Map(), cursors: new Map(), meta: new Map(), dead: new Map() };
-  const { routes, cursors, meta, dead } = small;
+  const log = { routes: new Map(), cursors: new Map(), meta: new Map() };
+  const small = { ...log, dead: new Map(), sessions: new Map() };
+  const { routes, cursors, meta, dead, sessions } = small;
   const takers: [Table, (row: Columns) => void][] = [
     [routeTable, (row) => keep(routes, row[0], routeOf(row))],
     [cursorTable, (row) => keep(cursors, row[0], cursorOf(row))],
     [metaTable, (row) => keep(meta, row[0], row[1])],
     [deadTable, (row) => keep(dead, row[0], { values: row })],
+    [sessionTable, (row) => keep(sessions, JSON.stringify(row.slice(0, 4)), { values: row })],
   ];
   let error: string | null = null;
   for (const [table, take] of takers) error = throughSqlite(path, table, take) ?? error;
@@ -109,7 +121,7 @@ function throughSqlite(path: string, table: Table, take: (row: Columns) => void)
     const low = walk(db, table, '>', 'ASC', null, take);
     if (low.error === null) return null;
     walk(db, table, '<', 'DESC', low.last, take);
-    return low.error;
+    return low.error === lacksSessions ? null : low.error;
   } catch (error) {
     return messageOf(error);
   } finally {
@@ -117,26 +129,30 @@ function throughSqlite(path: string, table: Table, take: (row: Columns) => void)
   }
 }
 
+/** What SQLite says of a file of layout 1: nothing is lost with a table it never had. */
+const lacksSessions = 'no such table: session';
+
 function walk(
   db: Sqlite,
   table: Table,
   relation: '>' | '<',
   order: 'ASC' | 'DESC',
-  until: RawValue,
+  until: Columns | null,
   take: (row: Columns) => void,
-): { last: RawValue; error: string | null } {
-  const { name, key } = table;
-  const from = `SELECT ${table.columns.join(', ')} FROM ${name}`;
-  const end = `ORDER BY ${key} ${order} LIMIT 1`;
-  let last: RawValue = null;
+): { last: Columns | null; error: string | null } {
+  const key = table.columns.slice(0, table.keys);
+  const from = `SELECT ${table.columns.join(', ')} FROM ${table.name}`;
+  const end = `ORDER BY ${key.map((column) => `${column} ${order}`).join(', ')} LIMIT 1`;
+  const past = `(${key.join(', ')}) ${relation} (${key.map(() => '?').join(', ')})`;
+  let last: Columns | null = null;
   try {
     const first = db.prepare<[], Columns>(`${from} ${end}`).raw();
-    const next = db.prepare<[RawValue], Columns>(`${from} WHERE ${key} ${relation} ? ${end}`).raw();
+    const next = db.prepare<RawValue[], Columns>(`${from} WHERE ${past} ${end}`).raw();
     let row = first.get();
-    while (row && (until === null || row[0] !== until)) {
+    while (row && !row.slice(0, table.keys).every((value, at) => value === until?.[at])) {
       take(row);
-      last = row[0] ?? null;
-      row = next.get(last);
+      last = row.slice(0, table.keys);
+      row = next.get(...last);
     }
     return { last, error: null };
   } catch (error) {

@@ -17,6 +17,7 @@ export interface Written {
   readonly segments: number;
   readonly frames: number;
   readonly deadLetters: number;
+  readonly sessions: number;
   readonly lostFrames: number;
   readonly error: string | null;
 }
@@ -33,13 +34,16 @@ export function writeSalvaged(db: Sqlite, found: Found): Written {
   for (const [key, value] of found.meta) if (keptMeta.has(key)) sql.putMeta(key, value);
   const insertDead = db.prepare('INSERT INTO dead_letter VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)');
   for (const letter of found.dead.values()) insertDead.run(...letter.values);
+  const insertSession = db.prepare('INSERT INTO session VALUES (?, ?, ?, ?, ?, ?)');
+  for (const row of found.sessions.values()) insertSession.run(...row.values);
   const cursors = [...found.cursors.values()];
   for (const row of [...cursors, ...lostCursors(db, found)]) sql.putCursor(row);
   const next = Math.max(0, ...cursors.map((row) => row.segment));
   sql.putMeta('nextSequence', String(next));
   const lostFrames = settleAccounts(db, sql);
   sql.commit();
-  return { segments, frames, deadLetters: found.dead.size, lostFrames, error: found.error };
+  const kept = { deadLetters: found.dead.size, sessions: found.sessions.size };
+  return { segments, frames, ...kept, lostFrames, error: found.error };
 }
 
 /** Below the lowest cursor there are only rows that were trimmed before. */

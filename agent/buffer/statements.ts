@@ -6,6 +6,7 @@
 import type { Sqlite, Statement } from './database.ts';
 import type { BuriedFrame, LaneName } from './protocol.ts';
 import type { RouteFrames, RouteRow } from './routes.ts';
+import { Sessions } from './sessions.ts';
 
 /** A segment without its body. */
 export interface SegmentHead {
@@ -61,6 +62,7 @@ export const cursorColumns = [
 ] as const satisfies readonly (keyof CursorRow)[];
 
 export class Statements {
+  readonly sessions: Sessions;
   readonly #db: Sqlite;
   readonly #heads: Statement<[number, number, number], HeadRow>;
   readonly #insertSegment: Statement<unknown[], unknown>;
@@ -79,6 +81,7 @@ export class Statements {
 
   constructor(db: Sqlite) {
     this.#db = db;
+    this.sessions = new Sessions(db);
     this.#heads = db.prepare(
       `SELECT ${headColumns} FROM segment WHERE sequence BETWEEN ? AND ? ORDER BY sequence LIMIT ?`,
     );

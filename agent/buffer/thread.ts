@@ -38,8 +38,11 @@ const effects: Effects = {
   monotonicMs: () => performance.now(),
   report: (name, fields = {}) => say({ kind: 'event', name, fields }),
   committed: (append, commitSeconds) => {
-    const { sequence, body } = append;
-    say({ kind: 'committed', sequence, commitSeconds, bytes: body.byteLength });
+    const { commit, segment } = append;
+    const sequence = segment?.sequence ?? null;
+    const bytes = segment?.body.byteLength ?? 0;
+    say({ kind: 'committed', commit, sequence, commitSeconds, bytes });
+    if (sequence === null) return;
     const wake: BufferToEgress = { kind: 'committed', lastSequence: sequence };
     for (const port of egressPorts) port.postMessage(wake);
   },
@@ -67,7 +70,8 @@ function run(writer: Writer): void {
   const { epoch } = writer;
   const routeIds = writer.routeIds();
   const livedMs = writer.livedMs();
-  say({ kind: 'opened', epoch, nextSequence, nextFrame, livedMs, routeIds });
+  const sessions = writer.sessions();
+  say({ kind: 'opened', epoch, nextSequence, nextFrame, livedMs, routeIds, sessions });
   const ticking = setInterval(() => guard(() => tick(writer)), tickEveryMs);
   main.on('message', (message: ToBuffer) => {
     guard(() => {

@@ -6,7 +6,8 @@
  *   2 lanes beyond their lag with `skip` jump ahead
  *   3 under `dropOldest`, what is older than buffer.age goes; trim a bounded number of segments
  *   4 room for the append: hold, or evict the oldest
- *   5 the append: route definitions it is first to use, its segment, the lanes' counters
+ *   5 the append: route definitions it is first to use, its segment, the lanes' counters; what
+ *     it changes in sessions
  *   6 the cursor rows that changed
  *
  * A held append does not undo 1 to 3: what they free is what it waits for.
@@ -22,8 +23,15 @@ import {
   toRow,
 } from './log-state.ts';
 import { applyAdvance, beyond, jumpTo, type Work } from './passing.ts';
-import type { BufferOptions, EgressToBuffer, LaneName, ToBuffer } from './protocol.ts';
+import type {
+  BufferOptions,
+  EgressToBuffer,
+  LaneName,
+  SealedSegment,
+  ToBuffer,
+} from './protocol.ts';
 import type { RouteRow } from './routes.ts';
+import { putBytes } from './sessions.ts';
 import type { CursorRow, SegmentHead } from './statements.ts';
 import { evictByAge, evictForRoom, trimStep } from './trim.ts';
 
@@ -51,11 +59,15 @@ export interface Done {
 
 export function transact(work: Work, task: Task): Done {
   const { answered, blocked } = applyAdvances(work, task);
-  skipLagging(work, task, task.append ? headOf(task.append) : null);
+  const { append } = task;
+  const next = append?.segment ? headOf(append.segment) : null;
+  skipLagging(work, task, next);
   evictAged(work, task);
   trimStep(work);
-  const hold = task.append ? makeRoom(work, task, headOf(task.append)) : null;
-  const routes = task.append && !hold ? insert(work, task.append) : [];
+  const hold = append ? makeRoom(work, task, append, next) : null;
+  const taken = hold === null ? append : null;
+  const routes = taken?.segment ? insert(work, taken.segment) : [];
+  if (taken) work.sql.sessions.apply(taken.sessions, task.livedMs);
   const changed: CursorRow[] = [];
   for (const [name, lane] of work.state.lanes) {
     if (same(task.before.get(name), lane)) continue;
@@ -143,17 +155,22 @@ function evictAged(work: Work, task: Task): void {
   if (gone.frames > 0) work.report('bufferEvicted', { reason: 'age', ...gone });
 }
 
-/** @returns why the append has to wait */
-function makeRoom(work: Work, task: Task, next: SegmentHead): string | null {
+/**
+ * What adds nothing needs no room: the release of a Packet Identifier is never what waits.
+ * @returns why the append has to wait
+ */
+function makeRoom(work: Work, task: Task, append: Append, next: SegmentHead | null): string | null {
   for (const lane of work.state.lanes.values()) {
-    if (lane.lag?.over === 'hold' && beyondLag(work, task, lane, next)) return `lag ${lane.lane}`;
+    if (next === null || lane.lag?.over !== 'hold') continue;
+    if (beyondLag(work, task, lane, next)) return `lag ${lane.lane}`;
   }
-  if (task.capacity.missingFor(next.bytes) <= 0) return null;
+  const bytes = (next?.bytes ?? 0) + putBytes(append.sessions);
+  if (bytes === 0 || task.capacity.missingFor(bytes) <= 0) return null;
   // With nothing behind any cursor, waiting would free nothing.
   if (lowestSegment(work.state) >= work.state.nextSequence && trimStep(work) === 0) return null;
-  if (task.capacity.missingFor(next.bytes) <= 0) return null;
+  if (task.capacity.missingFor(bytes) <= 0) return null;
   if (task.options.whenFull === 'hold') return 'full';
-  const gone = evictForRoom(work, task.capacity, next.bytes);
+  const gone = evictForRoom(work, task.capacity, bytes);
   if (gone.segments > 0) work.report('bufferEvicted', { reason: 'full', ...gone });
   return null;
 }
@@ -170,15 +187,15 @@ function incomingBytes(work: Work, lane: LaneState, next: SegmentHead): number {
   return shareBytes(next, work.routes.targeted(next.routes, lane.lane));
 }
 
-function insert(work: Work, append: Append): RouteRow[] {
-  const head = headOf(append);
+function insert(work: Work, segment: SealedSegment): RouteRow[] {
+  const head = headOf(segment);
   if (head.sequence !== work.state.nextSequence) {
     const place = `segment ${head.sequence} where ${work.state.nextSequence} is next`;
     throw new TidegateError('internal', `append of ${place}`);
   }
-  const routes = work.routes.unstored(append.routes);
+  const routes = work.routes.unstored(segment.routes);
   for (const route of routes) work.sql.insertRoute(route);
-  work.sql.insertSegment(head, append.createdMs, Buffer.from(append.body));
+  work.sql.insertSegment(head, segment.createdMs, Buffer.from(segment.body));
   countSegment(work.state, head);
   for (const lane of work.state.lanes.values()) {
     lane.appended += countBacklog(lane, head, work.routes);
@@ -186,9 +203,9 @@ function insert(work: Work, append: Append): RouteRow[] {
   return routes;
 }
 
-function headOf(append: Append): SegmentHead {
-  const { sequence, firstFrame, frames, livedMs, routes } = append;
-  return { sequence, firstFrame, frames, bytes: append.body.byteLength, livedMs, routes };
+function headOf(segment: SealedSegment): SegmentHead {
+  const { sequence, firstFrame, frames, livedMs, routes } = segment;
+  return { sequence, firstFrame, frames, bytes: segment.body.byteLength, livedMs, routes };
 }
 
 /** Every outcome moves the position or `passed`, so that these four tell. */

@@ -1,8 +1,10 @@
 /**
  * What the buffer does because time passes: keep the lived time on disk, empty a WAL that grew,
  * give pages back to the file system in bounded steps, warn of old events, and try to have the
- * reserve again. Everything here is short; it runs on the thread that commits.
+ * reserve again, forget sessions that nobody came back to. Everything here is short; it runs on the
+ * thread that commits.
  */
+import { sessionAgeMs } from '../bounds.ts';
 import type { Report } from '../events.ts';
 import type { Capacity } from './capacity.ts';
 import type { LogState } from './log-state.ts';
@@ -13,6 +15,8 @@ import type { Statements } from './statements.ts';
 /** After a crash, at most this much lived time is lost. */
 const livedEveryMs = 5_000;
 const agedEveryMs = 60_000;
+/** Looking for old sessions walks their table. */
+const sessionsEveryMs = 60_000;
 /** Pages moved by one step of incremental vacuum. */
 const vacuumPagesPerTick = 1_024;
 /** The same on a full disk, where its WAL must fit into what the reserve was. */
@@ -39,6 +43,7 @@ export class Upkeep {
   readonly #report: Report;
   #livedWrittenMs = 0;
   #agedReportedMs = Number.NEGATIVE_INFINITY;
+  #sessionsAtMs: number | null = null;
   #retryTicks = reserveRetryTicks;
   #waitTicks = 0;
 
@@ -50,6 +55,7 @@ export class Upkeep {
 
   tick(moment: Moment): void {
     this.#warnOfAge(moment);
+    this.#expireSessions(moment);
     if (moment.full) moment.sql.checkpoint();
     this.#vacuum(moment);
     if (moment.full || this.#capacity.walIsBig()) moment.sql.checkpoint();
@@ -80,6 +86,15 @@ export class Upkeep {
     const many = free > vacuumAtFreePages && free > count / 2;
     if (full && free > 0) sql.giveBackPages(vacuumPagesWhenFull);
     else if (many) sql.giveBackPages(vacuumPagesPerTick);
+  }
+
+  /** Open has just looked. */
+  #expireSessions({ sql, livedMs }: Moment): void {
+    this.#sessionsAtMs ??= livedMs;
+    if (livedMs - this.#sessionsAtMs < sessionsEveryMs) return;
+    this.#sessionsAtMs = livedMs;
+    const sessions = sql.sessions.deleteOlder(livedMs - sessionAgeMs);
+    if (sessions > 0) this.#report('sessionsExpired', { sessions });
   }
 
   /** Under `hold`, age only warns. */

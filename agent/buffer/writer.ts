@@ -15,7 +15,7 @@
 import { type ErrorCode, messageOf, TidegateError } from '../errors.ts';
 import type { EventName, Fields, Report } from '../events.ts';
 import { Capacity } from './capacity.ts';
-import { isDamage, isDiskFull, isInputOutput, sqliteCode } from './database.ts';
+import { isDamage, isDiskFull, isInputOutput, migrations, sqliteCode } from './database.ts';
 import { gaugesOf, statOf } from './gauges.ts';
 import { cloneState, type LogState } from './log-state.ts';
 import { type OpenLog, openLog } from './open-log.ts';
@@ -27,8 +27,10 @@ import type {
   CursorPosition,
   EgressToBuffer,
   LaneName,
+  SessionRow,
 } from './protocol.ts';
 import { markDamaged } from './salvage.ts';
+import { countSessions, readSessions } from './sessions.ts';
 import { reopenAfterSync, wasApplied } from './sync-recovery.ts';
 import { type Append, type Done, type Task, transact } from './transaction.ts';
 import { trimmable } from './trim.ts';
@@ -102,6 +104,11 @@ export class Writer {
     return this.#livedBeforeMs + this.#effects.monotonicMs() - this.#openedAtMs;
   }
 
+  /** All that is stored of sessions. */
+  sessions(): SessionRow[] {
+    return readSessions(this.#log.db);
+  }
+
   /** Stored ids, in the order of the definitions. */
   routeIds(): number[] {
     return this.#start.routes.map((definition) => this.#log.routes.reserve(definition));
@@ -168,7 +175,9 @@ export class Writer {
   }
 
   stat(): BufferStat {
-    return statOf(this.gauges(), this.#state, this.#log.epoch);
+    const { db, epoch } = this.#log;
+    const view = { layoutVersion: migrations.length, sessions: countSessions(db), epoch };
+    return statOf(this.gauges(), this.#state, view);
   }
 
   stop(): void {

@@ -1,8 +1,12 @@
 /**
  * A process with nothing but a buffer, to be killed, starved of disk, or lied to by its disk. It
- * appends without pause, two at a time, and prints one line for each thing it is told:
+ * appends without pause, two at a time, and with each segment it puts a session row, as QoS 2 does;
+ * behind it goes a batch without a segment that releases an older one. It prints one line for each
+ * thing it is told:
  *
- *   committed SEQUENCE     after the buffer said so
+ *   opened SEQUENCE …      of the session rows it found
+ *   committed SEQUENCE     after the buffer said so: a segment and its row
+ *   released SEQUENCE      a row is gone
  *   event NAME             of the buffer
  *   failed CODE            then it exits with the code's exit status
  *
@@ -14,7 +18,7 @@ import { createInterface } from 'node:readline';
 import { openBuffer } from '../../agent/buffer/buffer.ts';
 import type { BufferOptions, BufferToEgress, EgressToBuffer } from '../../agent/buffer/protocol.ts';
 import { TidegateError } from '../../agent/errors.ts';
-import { bodyOf, childLane, framesEach } from './buffer-body.ts';
+import { bodyOf, childLane, childSession, framesEach, rowsKept } from './buffer-body.ts';
 import { routeTo } from './buffer-rig.ts';
 
 const inFlight = 2;
@@ -41,6 +45,9 @@ const { opened } = buffer;
 let sequence = opened.nextSequence;
 let firstFrame = opened.nextFrame;
 let lastCommitted = sequence - 1;
+let commit = 0;
+/** What a batch without a segment released. */
+const releases = new Map<number, number>();
 let position = { segment: 0, frame: 0 };
 let generation = 1;
 
@@ -54,9 +61,22 @@ function appendNext(): void {
   const routesUsed: [number, number][] = [[opened.routeIds[0] ?? 0, framesEach]];
   const times = { createdMs: Date.now(), livedMs: opened.livedMs + performance.now() };
   const body = bodyOf(sequence, bodyBytes);
-  buffer.append({ sequence, firstFrame, frames: framesEach, ...times, body, routes: routesUsed });
+  const place = { sequence, firstFrame, frames: framesEach };
+  const segment = { ...place, ...times, body, routes: routesUsed };
+  buffer.append({
+    commit: ++commit,
+    segment,
+    sessions: [{ op: 'put', ...childSession(sequence) }],
+  });
+  if (sequence >= rowsKept) release(sequence - rowsKept);
   sequence += 1;
   firstFrame += framesEach;
+}
+
+function release(sequence: number): void {
+  releases.set(++commit, sequence);
+  const { body: _, ...row } = childSession(sequence);
+  buffer.append({ commit, segment: null, sessions: [{ op: 'delete', ...row }] });
 }
 
 function pass(): void {
@@ -71,10 +91,18 @@ function pass(): void {
 }
 
 buffer.onCommitted((committed) => {
+  if (committed.sequence === null) {
+    say(`released ${releases.get(committed.commit)}`);
+    releases.delete(committed.commit);
+    return;
+  }
   lastCommitted = committed.sequence;
   say(`committed ${committed.sequence}`);
   appendNext();
 });
+const found = opened.sessions.map((row) => row.id).sort((a, b) => a - b);
+say(`opened ${found.join(' ')}`);
+for (const left of found) if (left < sequence - rowsKept) release(left);
 for (let i = 0; i < inFlight; i++) appendNext();
 
 createInterface({ input: process.stdin }).on('line', (line) => {

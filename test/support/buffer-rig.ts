@@ -14,8 +14,9 @@ import type {
   EgressToBuffer,
   LaneSpec,
   RouteDefinition,
+  SealedSegment,
+  SessionChange,
 } from '../../agent/buffer/protocol.ts';
-import type { Append } from '../../agent/buffer/transaction.ts';
 import { type Effects, Writer } from '../../agent/buffer/writer.ts';
 import type { TidegateError } from '../../agent/errors.ts';
 import type { EventName, Fields } from '../../agent/events.ts';
@@ -49,7 +50,10 @@ export function routeTo(name: string, lanes: readonly string[]): RouteDefinition
 
 export class BufferRig {
   readonly writer: Writer;
+  /** Sequences of segments, in the order of their commits. */
   readonly committed: number[] = [];
+  /** Of all batches. */
+  readonly commits: number[] = [];
   readonly answered: number[] = [];
   readonly jumps: { lane: string; generation: number; position: CursorPosition }[] = [];
   readonly events: { name: EventName; fields: Fields }[] = [];
@@ -62,13 +66,17 @@ export class BufferRig {
   #nextSequence: number;
   #nextFrame: number;
   #advanceId = 0;
+  #commit = 0;
 
   constructor(start: BufferStart) {
     const effects: Effects = {
       wallMs: () => Date.now(),
       monotonicMs: () => this.nowMs,
       report: (name, fields = {}) => this.events.push({ name, fields }),
-      committed: (append) => this.committed.push(append.sequence),
+      committed: ({ commit, segment }) => {
+        this.commits.push(commit);
+        if (segment) this.committed.push(segment.sequence);
+      },
       advanced: (_lane, id) => {
         this.onAnswered(id);
         this.answered.push(id);
@@ -86,7 +94,11 @@ export class BufferRig {
   }
 
   /** @param frames of each route of the start, in order */
-  append(frames: readonly number[], bytes = kib): Append {
+  append(
+    frames: readonly number[],
+    bytes = kib,
+    sessions: readonly SessionChange[] = [],
+  ): SealedSegment {
     const routes = frames.flatMap((count, index): [number, number][] =>
       count > 0 ? [[this.routeIds[index] ?? 0, count]] : [],
     );
@@ -94,11 +106,17 @@ export class BufferRig {
     const body = Uint8Array.from(randomBytes(bytes)).buffer;
     const place = { sequence: this.#nextSequence, firstFrame: this.#nextFrame, frames: count };
     const times = { createdMs: Date.now(), livedMs: this.writer.livedMs() };
-    const append: Append = { kind: 'append', ...place, ...times, body, routes };
+    const segment = { ...place, ...times, body, routes };
     this.#nextSequence += 1;
     this.#nextFrame += count;
-    this.writer.append(append);
-    return append;
+    this.writer.append({ kind: 'append', commit: ++this.#commit, segment, sessions });
+    return segment;
+  }
+
+  /** A batch without a segment. @returns its commit */
+  change(...sessions: readonly SessionChange[]): number {
+    this.writer.append({ kind: 'append', commit: ++this.#commit, segment: null, sessions });
+    return this.#commit;
   }
 
   /** Fills in the generation of now, and what is not said. */

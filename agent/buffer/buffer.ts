@@ -9,15 +9,21 @@ import type { Report } from '../events.ts';
 import type {
   Batch,
   BufferGauges,
+  BufferOptions,
   BufferStart,
   BufferStat,
   FromBuffer,
   LaneName,
+  LaneSpec,
+  RouteDefinition,
   ToBuffer,
 } from './protocol.ts';
 
 export type Opened = Extract<FromBuffer, { kind: 'opened' }>;
 export type Committed = Extract<FromBuffer, { kind: 'committed' }>;
+
+/** What the thread says because it was asked. */
+type Answer = Extract<FromBuffer, { id: number }>;
 
 export interface BufferPort {
   readonly opened: Opened;
@@ -31,6 +37,15 @@ export interface BufferPort {
   /** As last pushed, twice a second while something changes. */
   gauges(): BufferGauges;
   stat(): Promise<BufferStat>;
+  /**
+   * Lanes, routes and bounds of a new config, but for the path.
+   * @returns the stored ids of the routes, in order, once the lanes are on disk
+   */
+  configure(
+    lanes: readonly LaneSpec[],
+    routes: readonly RouteDefinition[],
+    options: BufferOptions,
+  ): Promise<readonly number[]>;
   putMeta(key: string, value: string): void;
   /** Commits what waits and can, empties the WAL, closes the file. */
   stop(): Promise<void>;
@@ -46,7 +61,7 @@ export async function openBuffer(start: BufferStart, report: Report): Promise<Bu
       maxOldGenerationSizeMb: bufferThreadOldGenerationMib,
     },
   });
-  const port = new WorkerBuffer(worker, report);
+  const port = new WorkerBuffer(worker, start.options.path, report);
   try {
     await port.ready();
     return port;
@@ -59,7 +74,8 @@ export async function openBuffer(start: BufferStart, report: Report): Promise<Bu
 class WorkerBuffer implements BufferPort {
   readonly #worker: Worker;
   readonly #report: Report;
-  readonly #stats = new Map<number, PromiseWithResolvers<BufferStat>>();
+  readonly #path: string;
+  readonly #asked = new Map<number, PromiseWithResolvers<Answer>>();
   readonly #opened = Promise.withResolvers<BufferGauges>();
   readonly #stopped = Promise.withResolvers<void>();
   #openedAs: Opened | null = null;
@@ -68,9 +84,10 @@ class WorkerBuffer implements BufferPort {
   #onFailed: (error: TidegateError) => void = () => {};
   #failure: TidegateError | null = null;
   #stopping = false;
-  #statId = 0;
+  #askedId = 0;
 
-  constructor(worker: Worker, report: Report) {
+  constructor(worker: Worker, path: string, report: Report) {
+    this.#path = path;
     this.#worker = worker;
     this.#report = report;
     worker.on('message', (message: FromBuffer) => this.#take(message));
@@ -111,13 +128,22 @@ class WorkerBuffer implements BufferPort {
     return this.#lastGauges;
   }
 
-  stat(): Promise<BufferStat> {
-    if (this.#failure) return Promise.reject(this.#failure);
-    const id = ++this.#statId;
-    const waiting = Promise.withResolvers<BufferStat>();
-    this.#stats.set(id, waiting);
-    this.#send({ kind: 'stat', id });
-    return waiting.promise;
+  async stat(): Promise<BufferStat> {
+    const { stat } = await this.#ask('stat', (id) => ({ kind: 'stat', id }));
+    this.#lastGauges = stat;
+    return stat;
+  }
+
+  async configure(
+    lanes: readonly LaneSpec[],
+    routes: readonly RouteDefinition[],
+    options: BufferOptions,
+  ): Promise<readonly number[]> {
+    if (options.path !== this.#path) {
+      throw new TidegateError('internal', `the buffer stays at ${this.#path}: not ${options.path}`);
+    }
+    const ask = (id: number): ToBuffer => ({ kind: 'configure', id, lanes, routes, options });
+    return (await this.#ask('configured', ask)).routeIds;
   }
 
   putMeta(key: string, value: string): void {
@@ -130,6 +156,21 @@ class WorkerBuffer implements BufferPort {
     await this.#stopped.promise;
   }
 
+  /** @param kind of the answer */
+  async #ask<K extends Answer['kind']>(
+    kind: K,
+    message: (id: number) => ToBuffer,
+  ): Promise<Extract<Answer, { kind: K }>> {
+    if (this.#failure) throw this.#failure;
+    const id = ++this.#askedId;
+    const waiting = Promise.withResolvers<Answer>();
+    this.#asked.set(id, waiting);
+    this.#send(message(id));
+    const answer = await waiting.promise;
+    if (answer.kind !== kind) throw new TidegateError('internal', `${answer.kind} for ${kind}`);
+    return answer as Extract<Answer, { kind: K }>;
+  }
+
   #send(message: ToBuffer, transfer: (ArrayBuffer | MessagePort)[] = []): void {
     this.#worker.postMessage(message, transfer);
   }
@@ -138,10 +179,10 @@ class WorkerBuffer implements BufferPort {
     if (message.kind === 'committed') this.#onCommitted(message);
     else if (message.kind === 'event') this.#report(message.name, message.fields);
     else if (message.kind === 'gauges') this.#lastGauges = message.gauges;
-    else if (message.kind === 'stat') this.#answerStat(message.id, message.stat);
     else if (message.kind === 'failed') this.#fail(message.code as ErrorCode, message.message);
     else if (message.kind === 'opened') this.#takeOpened(message);
-    else this.#stopping = true;
+    else if (message.kind === 'stopped') this.#stopping = true;
+    else this.#answered(message);
   }
 
   /** The first gauges are asked for before anyone can ask us. */
@@ -150,18 +191,17 @@ class WorkerBuffer implements BufferPort {
     this.stat().then(this.#opened.resolve, this.#opened.reject);
   }
 
-  #answerStat(id: number, stat: BufferStat): void {
-    this.#lastGauges = stat;
-    this.#stats.get(id)?.resolve(stat);
-    this.#stats.delete(id);
+  #answered(answer: Answer): void {
+    this.#asked.get(answer.id)?.resolve(answer);
+    this.#asked.delete(answer.id);
   }
 
   #fail(code: ErrorCode, detail: string): void {
     if (this.#failure) return;
     this.#failure = new TidegateError(code, detail);
     this.#opened.reject(this.#failure);
-    for (const waiting of this.#stats.values()) waiting.reject(this.#failure);
-    this.#stats.clear();
+    for (const waiting of this.#asked.values()) waiting.reject(this.#failure);
+    this.#asked.clear();
     this.#onFailed(this.#failure);
   }
 

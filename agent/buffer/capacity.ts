@@ -45,9 +45,9 @@ export function checkpointPagesFor(
 }
 
 export class Capacity {
-  readonly #options: BufferOptions;
   readonly #pageBytes: number;
-  readonly #walAllowanceBytes: number;
+  #options: BufferOptions;
+  #walAllowanceBytes: number;
   #sql: Statements;
 
   constructor(sql: Statements, options: BufferOptions, pageBytes: number, checkpointPages: number) {
@@ -60,6 +60,14 @@ export class Capacity {
   /** After the connection was opened anew. */
   rebind(sql: Statements): void {
     this.#sql = sql;
+  }
+
+  /** Bounds of a new config. @returns pages in the WAL after which a commit is to empty it */
+  configure(options: BufferOptions, mostCheckpointPages: number): number {
+    const pages = checkpointPagesFor(options, this.#pageBytes, mostCheckpointPages);
+    this.#options = options;
+    this.#walAllowanceBytes = pages * (this.#pageBytes + walFrameHeaderBytes);
+    return pages;
   }
 
   fill(): Fill {

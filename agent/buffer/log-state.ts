@@ -55,6 +55,8 @@ export interface LogState {
   damagedBytes: number;
 }
 
+export type EachHead = (visit: (head: SegmentHead) => void) => void;
+
 /** @param specs the lanes of the config; null when unknown (a file read by the CLI) */
 export function loadState(db: Sqlite, routes: Routes, specs: readonly LaneSpec[] | null): LogState {
   const dead = readDeadSums(db);
@@ -80,12 +82,27 @@ export function loadState(db: Sqlite, routes: Routes, specs: readonly LaneSpec[]
     }
   });
   for (const lane of lanes.values()) lane.backlogFrames -= lane.passed;
-  for (const spec of specs ?? []) {
-    const known = lanes.get(spec.lane);
-    if (known) known.lag = spec.lag;
-    else lanes.set(spec.lane, freshLane(db, state, routes, spec));
-  }
+  if (specs) configureLanes(state, specs, routes, (visit) => eachHead(db, visit));
   return state;
+}
+
+/**
+ * The lanes of a config, at open or while running: new ones begin, those that left it stay where
+ * they are and pin what they have not passed.
+ */
+export function configureLanes(
+  state: LogState,
+  specs: readonly LaneSpec[],
+  routes: Routes,
+  each: EachHead,
+): void {
+  const configured = new Set(specs.map((spec) => spec.lane));
+  for (const lane of state.lanes.values()) if (!configured.has(lane.lane)) lane.lag = null;
+  for (const spec of specs) {
+    const known = state.lanes.get(spec.lane);
+    if (known) known.lag = spec.lag;
+    else state.lanes.set(spec.lane, freshLane(state, spec, routes, each));
+  }
 }
 
 export function cloneState(state: LogState): LogState {
@@ -183,12 +200,12 @@ function fromRow(row: CursorRow): LaneState {
 }
 
 /** A lane seen for the first time: at the end of the log, or at its start on request. */
-function freshLane(db: Sqlite, state: LogState, routes: Routes, spec: LaneSpec): LaneState {
+function freshLane(state: LogState, spec: LaneSpec, routes: Routes, each: EachHead): LaneState {
   const oldest = spec.from === 'oldest';
   const segment = oldest ? state.firstSequence : state.nextSequence;
   const lane = fromRow(emptyRow(spec, segment));
   lane.lag = spec.lag;
-  if (oldest) eachHead(db, (head) => countBacklog(lane, head, routes));
+  if (oldest) each((head) => countBacklog(lane, head, routes));
   lane.appended = lane.backlogFrames;
   return lane;
 }

@@ -50,14 +50,14 @@ export interface BufferOptions {
   readonly deadLetterBytes: number;
 }
 
-/** workerData of the buffer thread. */
+/** workerData of the buffer thread; what `configure` brings anew, but for the path. */
 export interface BufferStart {
   readonly options: BufferOptions;
   readonly lanes: readonly LaneSpec[];
   readonly routes: readonly RouteDefinition[];
 }
 
-/** A batch on its way to the disk. */
+/** A segment on its way to the disk. */
 export interface SealedSegment {
   /** Position in the log, given by the main thread: the only one that appends. */
   readonly sequence: number;
@@ -124,6 +124,7 @@ export interface Appender {
 export type ToBuffer =
   | ({ readonly kind: 'append' } & Batch)
   | { readonly kind: 'egress'; readonly port: MessagePort; readonly lanes: readonly LaneName[] }
+  | ({ readonly kind: 'configure'; readonly id: number } & BufferStart)
   | { readonly kind: 'meta'; readonly key: string; readonly value: string }
   | { readonly kind: 'stat'; readonly id: number }
   | { readonly kind: 'stop' };
@@ -150,6 +151,8 @@ export type FromBuffer =
     }
   | { readonly kind: 'gauges'; readonly gauges: BufferGauges }
   | { readonly kind: 'stat'; readonly id: number; readonly stat: BufferStat }
+  /** Stored ids of the routes, in the same order: the lanes are on disk, the bounds hold. */
+  | { readonly kind: 'configured'; readonly id: number; readonly routeIds: readonly number[] }
   | { readonly kind: 'event'; readonly name: EventName; readonly fields: Fields }
   | { readonly kind: 'failed'; readonly code: string; readonly message: string }
   | { readonly kind: 'stopped' };

@@ -135,6 +135,10 @@ export class Statements {
     return this.#heads.all(first, last, most).map(headOf);
   }
 
+  eachHead(visit: (head: SegmentHead) => void): void {
+    eachHead(this.#db, visit);
+  }
+
   has(sequence: number): boolean {
     return this.#hasSegment.get(sequence) !== undefined;
   }
@@ -208,6 +212,11 @@ export class Statements {
 
   giveBackPages(most: number): void {
     this.#db.pragma(`incremental_vacuum(${most})`);
+  }
+
+  tuneCheckpoints(pages: number, walBytes: number): void {
+    this.#db.pragma(`wal_autocheckpoint = ${pages}`);
+    this.#db.pragma(`journal_size_limit = ${walBytes}`);
   }
 
   /** @returns false when a reader was in the way */

@@ -11,6 +11,7 @@ import {
 } from 'node:worker_threads';
 import { cursorDelayMs } from '../bounds.ts';
 import { messageOf, TidegateError } from '../errors.ts';
+import type { Effects } from './effects.ts';
 import type {
   BufferStart,
   BufferToEgress,
@@ -19,7 +20,7 @@ import type {
   LaneName,
   ToBuffer,
 } from './protocol.ts';
-import { type Effects, Writer } from './writer.ts';
+import { Writer } from './writer.ts';
 
 const tickEveryMs = 500;
 /** Between steps of trimming while nothing else is to do: appends come in between. */
@@ -29,6 +30,7 @@ if (!parentPort) throw new TidegateError('internal', 'the buffer thread is start
 const main: MessagePort = parentPort;
 const egressOf = new Map<LaneName, MessagePort>();
 const egressPorts = new Set<MessagePort>();
+const connectedOnce = new Set<LaneName>();
 let cursorTimer: NodeJS.Timeout | null = null;
 let tidyTimer: NodeJS.Timeout | null = null;
 let commitsShown = -1;
@@ -46,6 +48,7 @@ const effects: Effects = {
     const wake: BufferToEgress = { kind: 'committed', lastSequence: sequence };
     for (const port of egressPorts) port.postMessage(wake);
   },
+  configured: (id, routeIds) => say({ kind: 'configured', id, routeIds }),
   advanced: (lane, id) => tell(lane, { kind: 'advanced', lane, id }),
   jumped: (lane, generation, position) =>
     tell(lane, { kind: 'cursor', lane, generation, position }),
@@ -77,6 +80,7 @@ function run(writer: Writer): void {
     guard(() => {
       if (message.kind === 'append') writer.append(message);
       else if (message.kind === 'egress') connect(writer, message.port, message.lanes);
+      else if (message.kind === 'configure') writer.configure(message);
       else if (message.kind === 'meta') writer.putMeta(message.key, message.value);
       else if (message.kind === 'stat') say({ kind: 'stat', id: message.id, stat: writer.stat() });
       else stop(writer, ticking);
@@ -84,11 +88,20 @@ function run(writer: Writer): void {
   });
 }
 
+/** The newest port of a lane wins: what an older one still says of it goes unheard. */
 function connect(writer: Writer, port: MessagePort, lanes: readonly LaneName[]): void {
   egressPorts.add(port);
-  port.on('message', (advance: EgressToBuffer) => guard(() => advanceLane(writer, advance)));
-  port.on('close', () => egressPorts.delete(port));
+  port.on('message', (advance: EgressToBuffer) => {
+    guard(() => {
+      if (egressOf.get(advance.lane) === port) advanceLane(writer, advance);
+    });
+  });
+  port.on('close', () => leave(port));
   for (const lane of lanes) {
+    const older = egressOf.get(lane);
+    if (older) drain(writer, older);
+    if (connectedOnce.has(lane)) writer.reconnect(lane);
+    connectedOnce.add(lane);
     egressOf.set(lane, port);
     const found = writer.state.lanes.get(lane);
     if (!found) throw new TidegateError('internal', `lane ${lane} is not in the buffer's config`);
@@ -97,6 +110,11 @@ function connect(writer: Writer, port: MessagePort, lanes: readonly LaneName[]):
   }
   const lastSequence = writer.state.nextSequence - 1;
   port.postMessage({ kind: 'committed', lastSequence } satisfies BufferToEgress);
+}
+
+function leave(port: MessagePort): void {
+  egressPorts.delete(port);
+  for (const [lane, its] of egressOf) if (its === port) egressOf.delete(lane);
 }
 
 function advanceLane(writer: Writer, advance: EgressToBuffer): void {
@@ -144,7 +162,7 @@ function drain(writer: Writer, port: MessagePort): void {
   for (;;) {
     const next = receiveMessageOnPort(port) as { message: EgressToBuffer } | undefined;
     if (!next) return;
-    writer.advance(next.message);
+    if (egressOf.get(next.message.lane) === port) writer.advance(next.message);
   }
 }
 

@@ -1,6 +1,7 @@
 /**
  * What one transaction does, between BEGIN IMMEDIATE and COMMIT, on a copy of the state:
  *
+ *   0 the lanes of a new config
  *   1 pending advances: dead letters, set-aside segments, cursors (so that burial and the cursor
  *     past it are one transaction)
  *   2 lanes beyond their lag with `skip` jump ahead
@@ -10,11 +11,12 @@
  *     it changes in sessions
  *   6 the cursor rows that changed
  *
- * A held append does not undo 1 to 3: what they free is what it waits for.
+ * A held append does not undo 0 to 3: what they free is what it waits for.
  */
 import { TidegateError } from '../errors.ts';
 import type { Capacity } from './capacity.ts';
 import {
+  configureLanes,
   countBacklog,
   countSegment,
   type LaneState,
@@ -27,6 +29,7 @@ import type {
   BufferOptions,
   EgressToBuffer,
   LaneName,
+  LaneSpec,
   SealedSegment,
   ToBuffer,
 } from './protocol.ts';
@@ -38,6 +41,8 @@ import { evictByAge, evictForRoom, trimStep } from './trim.ts';
 export type Append = Extract<ToBuffer, { kind: 'append' }>;
 
 export interface Task {
+  /** Of a config that is new with this transaction. */
+  readonly lanes: readonly LaneSpec[] | null;
   readonly append: Append | null;
   readonly advances: readonly EgressToBuffer[];
   readonly options: BufferOptions;
@@ -58,6 +63,10 @@ export interface Done {
 }
 
 export function transact(work: Work, task: Task): Done {
+  if (task.lanes) {
+    configureLanes(work.state, task.lanes, work.routes, (visit) => work.sql.eachHead(visit));
+    work.sql.putMeta('limitBytes', String(task.options.bytes));
+  }
   const { answered, blocked } = applyAdvances(work, task);
   const { append } = task;
   const next = append?.segment ? headOf(append.segment) : null;

@@ -38,7 +38,7 @@ export interface Moment {
 }
 
 export class Upkeep {
-  readonly #options: BufferOptions;
+  #options: BufferOptions;
   readonly #capacity: Capacity;
   readonly #report: Report;
   #livedWrittenMs = 0;
@@ -51,6 +51,10 @@ export class Upkeep {
     this.#options = options;
     this.#capacity = capacity;
     this.#report = report;
+  }
+
+  configure(options: BufferOptions): void {
+    this.#options = options;
   }
 
   tick(moment: Moment): void {

@@ -12,10 +12,19 @@
  * 1 stands on that line. All times and all speech to the outside go through `Effects`, so that a
  * test drives this class without threads.
  */
+import { checkpointPages } from '../bounds.ts';
 import { type ErrorCode, messageOf, TidegateError } from '../errors.ts';
 import type { EventName, Fields, Report } from '../events.ts';
 import { Capacity } from './capacity.ts';
-import { isDamage, isDiskFull, isInputOutput, migrations, sqliteCode } from './database.ts';
+import {
+  canonicalPath,
+  isDamage,
+  isDiskFull,
+  isInputOutput,
+  migrations,
+  sqliteCode,
+} from './database.ts';
+import type { Effects } from './effects.ts';
 import { gaugesOf, statOf } from './gauges.ts';
 import { cloneState, type LogState } from './log-state.ts';
 import { type OpenLog, openLog } from './open-log.ts';
@@ -24,10 +33,10 @@ import type {
   BufferGauges,
   BufferStart,
   BufferStat,
-  CursorPosition,
   EgressToBuffer,
   LaneName,
   SessionRow,
+  ToBuffer,
 } from './protocol.ts';
 import { markDamaged } from './salvage.ts';
 import { countSessions, readSessions } from './sessions.ts';
@@ -36,16 +45,7 @@ import { type Append, type Done, type Task, transact } from './transaction.ts';
 import { trimmable } from './trim.ts';
 import { Upkeep } from './upkeep.ts';
 
-export interface Effects {
-  readonly wallMs: () => number;
-  readonly monotonicMs: () => number;
-  readonly report: Report;
-  committed(append: Append, commitSeconds: number): void;
-  advanced(lane: LaneName, id: number): void;
-  jumped(lane: LaneName, generation: number, position: CursorPosition): void;
-  failed(error: TidegateError): void;
-}
-
+export type Configure = Extract<ToBuffer, { kind: 'configure' }>;
 export type Mode = 'running' | 'holding' | 'diskFull' | 'failed' | 'stopped';
 
 /** `held`: the append (if any) waits; `again`: the same is to be tried at once. */
@@ -56,7 +56,7 @@ const syncAttempts = 5;
 const msPerSecond = 1_000;
 
 export class Writer {
-  readonly #start: BufferStart;
+  #start: BufferStart;
   readonly #effects: Effects;
   readonly #capacity: Capacity;
   readonly #upkeep: Upkeep;
@@ -66,6 +66,8 @@ export class Writer {
   #log: OpenLog;
   #state: LogState;
   #pending: EgressToBuffer[] = [];
+  /** Configs whose lanes are not on disk yet; the bounds of the last one hold already. */
+  #configuring: Configure[] = [];
   #mode: Mode = 'running';
   /** Why appends or burials wait, as the gauges say it. */
   #holdReason: string | null = null;
@@ -78,11 +80,11 @@ export class Writer {
     this.#effects = effects;
     this.#openedAtMs = effects.monotonicMs();
     this.#log = openLog(start, effects.report, effects.wallMs());
-    const { sql, path, pageBytes, checkpointPages, reserve } = this.#log;
+    const { sql, path, pageBytes, reserve } = this.#log;
     this.#start = { ...start, options: { ...start.options, path } };
     this.#state = this.#log.state;
     this.#livedBeforeMs = this.#state.livedMs;
-    this.#capacity = new Capacity(sql, this.#start.options, pageBytes, checkpointPages);
+    this.#capacity = new Capacity(sql, this.#start.options, pageBytes, this.#log.checkpointPages);
     this.#upkeep = new Upkeep(this.#start.options, this.#capacity, effects.report);
     if (!reserve.make()) this.#enterDiskFull('the reserve could not be made');
   }
@@ -110,13 +112,43 @@ export class Writer {
   }
 
   /** Stored ids, in the order of the definitions. */
-  routeIds(): number[] {
-    return this.#start.routes.map((definition) => this.#log.routes.reserve(definition));
+  routeIds(routes = this.#start.routes): number[] {
+    return routes.map((definition) => this.#log.routes.reserve(definition));
   }
 
   append(append: Append): void {
     this.#waiting.push(append);
     this.run();
+  }
+
+  /**
+   * New lanes, routes and bounds, while running. Only the path cannot change, and the reserve,
+   * which is on the disk as it is.
+   */
+  configure(configure: Configure): void {
+    const { path, reserveBytes } = this.#start.options;
+    if (canonicalPath(configure.options.path) !== path) {
+      throw new TidegateError('internal', `configure with another path than ${path}`);
+    }
+    const options = { ...configure.options, path, reserveBytes };
+    const { lanes, routes } = configure;
+    this.#start = { options, lanes, routes };
+    this.#upkeep.configure(options);
+    this.#tune();
+    this.#configuring.push(configure);
+    this.#commitAlone();
+    this.run();
+  }
+
+  /**
+   * Egress connects anew for a lane: what was said before is committed as far as it can be, and
+   * nothing that was said before is applied after.
+   */
+  reconnect(name: LaneName): void {
+    this.flush();
+    this.#pending = this.#pending.filter((advance) => advance.lane !== name);
+    const lane = this.#state.lanes.get(name);
+    if (lane) lane.generation += 1;
   }
 
   /** @returns whether it still waits for a commit */
@@ -140,7 +172,7 @@ export class Writer {
 
   /** Commits what waits without an append. */
   flush(): void {
-    if (this.#pending.length > 0) this.#commitAlone();
+    if (this.#waitsForCommit) this.#commitAlone();
   }
 
   putMeta(key: string, value: string): void {
@@ -157,7 +189,7 @@ export class Writer {
     );
     if (this.#mode === 'diskFull' && this.#upkeep.remakeReserve(this.#log.reserve)) this.#release();
     if (this.#waiting.length > 0 && this.#mode !== 'diskFull') this.run();
-    else if (this.#pending.length > 0 || this.#mayAge()) this.#commitAlone();
+    else if (this.#waitsForCommit || this.#mayAge()) this.#commitAlone();
     if (this.#waiting.length === 0 && this.#alive) this.#settle(null);
   }
 
@@ -189,6 +221,10 @@ export class Writer {
     this.#mode = 'stopped';
     this.#log.db.close();
     this.#log.lock.release();
+  }
+
+  get #waitsForCommit(): boolean {
+    return this.#pending.length > 0 || this.#configuring.length > 0;
   }
 
   get #alive(): boolean {
@@ -232,8 +268,12 @@ export class Writer {
     this.commits += 1;
     this.#log.routes.markStored(done.routes);
     for (const advance of done.answered) this.#effects.advanced(advance.lane, advance.id);
+    for (const { id, routes } of this.#configuring.splice(0)) {
+      this.#effects.configured(id, this.routeIds(routes));
+    }
     for (const lane of work.state.lanes.values()) {
-      if (before.get(lane.lane)?.generation === lane.generation) continue;
+      const known = before.get(lane.lane);
+      if (!known || known.generation === lane.generation) continue;
       this.#effects.jumped(lane.lane, lane.generation, lane.position);
     }
     if (task.append && !done.hold) this.#effects.committed(task.append, seconds);
@@ -272,6 +312,14 @@ export class Writer {
       this.#fail('bufferSyncFailed', messageOf(cause), cause);
       return 'held';
     }
+  }
+
+  /** After the bounds changed; a connection that is opened anew is told by `checkpointPages`. */
+  #tune(): void {
+    const { sql, pageBytes } = this.#log;
+    const pages = this.#capacity.configure(this.#start.options, checkpointPages);
+    this.#log = { ...this.#log, checkpointPages: pages };
+    this.#guard(() => sql.tuneCheckpoints(pages, pages * pageBytes));
   }
 
   #enterDiskFull(error: string): void {
@@ -334,6 +382,7 @@ export class Writer {
 
   #task(append: Append | null): Task {
     return {
+      lanes: this.#configuring.length > 0 ? this.#start.lanes : null,
       append,
       advances: this.#pending,
       options: this.#start.options,

@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Effects } from '../../agent/buffer/effects.ts';
 import type {
   BufferOptions,
   BufferStart,
@@ -17,7 +18,7 @@ import type {
   SealedSegment,
   SessionChange,
 } from '../../agent/buffer/protocol.ts';
-import { type Effects, Writer } from '../../agent/buffer/writer.ts';
+import { Writer } from '../../agent/buffer/writer.ts';
 import type { TidegateError } from '../../agent/errors.ts';
 import type { EventName, Fields } from '../../agent/events.ts';
 
@@ -55,10 +56,11 @@ export class BufferRig {
   /** Of all batches. */
   readonly commits: number[] = [];
   readonly answered: number[] = [];
+  readonly configured: { id: number; routeIds: readonly number[] }[] = [];
   readonly jumps: { lane: string; generation: number; position: CursorPosition }[] = [];
   readonly events: { name: EventName; fields: Fields }[] = [];
   readonly failures: TidegateError[] = [];
-  readonly routeIds: number[];
+  routeIds: readonly number[];
   /** Called as the writer does, before the lists grow. */
   onAnswered: (id: number) => void = () => {};
   onJump: (lane: string, generation: number, position: CursorPosition) => void = () => {};
@@ -77,6 +79,7 @@ export class BufferRig {
         this.commits.push(commit);
         if (segment) this.committed.push(segment.sequence);
       },
+      configured: (id, routeIds) => this.configured.push({ id, routeIds }),
       advanced: (_lane, id) => {
         this.onAnswered(id);
         this.answered.push(id);

@@ -31,6 +31,9 @@ for (const { filter, groups } of allowRules) {
   core.allowAdd(core.bytes.write(filter, core.SCRATCH_OFFSET), groups);
 }
 
+/** More than the longest vector. */
+const aroundBytes = 4_096;
+
 function assertFed(vector: Vector, fed: Fed, how: string): void {
   const what = `${vector.name}, ${how}`;
   assert.equal(fed.fault, vector.fault ?? null, what);
@@ -62,6 +65,10 @@ for (const vector of vectors) {
     const whole = feed(core, [bytes], options);
     assertFed(vector, whole, 'whole');
     if (vector.fault === undefined) assert.equal(whole.needed, null, 'every byte was taken');
+    for (const around of [0x00, 0x01, 0x30, 0xff]) {
+      core.memory.fill(around, core.CHUNK_OFFSET, core.CHUNK_OFFSET + aroundBytes);
+      assert.deepEqual(feed(core, [bytes], options), whole, `bytes outside decided: ${around}`);
+    }
     for (const [how, pieces] of splits(bytes)) {
       const fed = feed(core, pieces, options);
       assertFed(vector, fed, how);

@@ -30,6 +30,8 @@ import { beginSeen, endSeen, release } from './seen';
 import { subscriptionFault } from './subscribe';
 
 const IDENTIFIER_BYTES: i32 = 2;
+/** Inside only: a client's DISCONNECT was taken, nothing behind it is its packet any more. */
+const LEFT: i32 = -1;
 
 let stopped: i32 = END;
 let consumedBytes: i32 = 0;
@@ -91,10 +93,13 @@ function takePacket(row: i32, at: i32): i32 {
   if (identifier < 0) return refuse(FAULT_FIELD_LENGTH);
   if (type == PUBREL) release(identifier);
   beginRow(row, at, first, identifier);
-  return END;
+  return type == DISCONNECT && !(flags & DOWN) ? LEFT : END;
 }
 
-/** Packet by packet until something stops it. @returns rows written */
+/**
+ * Packet by packet until something stops it. What stands behind a client's DISCONNECT is consumed
+ * unread [MQTT-3.14.4-1]. @returns rows written
+ */
 function scan(end: i32, most: i32): i32 {
   let at = CHUNK_OFFSET;
   let rows = 0;
@@ -113,9 +118,13 @@ function scan(end: i32, most: i32): i32 {
         at = packetEnd;
         rows++;
         if (flags & FIRST) stopped = AFTER_CONNECT;
+      } else if (stopped == LEFT) {
+        at = end;
+        rows++;
       }
     }
   }
+  if (stopped == LEFT) stopped = END;
   consumedBytes = at - CHUNK_OFFSET;
   return rows;
 }

@@ -87,6 +87,17 @@ const byServer = [
 ];
 
 const disconnects: readonly Vector[] = [
+  ...([3, 4, 5] as const).map((version) => ({
+    name: `what stands behind DISCONNECT is not read, version ${version} [MQTT-3.14.4-1]`,
+    version,
+    bytes: `
+      c000                PINGREQ
+      e000                DISCONNECT
+      3009                PUBLISH, Remaining Length 9
+      0007706c616e742f61  plant/a
+      00                  type 0`,
+    rows: [{ type: 12 }, { type: 14, packetIdentifier: 0, start: 2, end: 4 }],
+  })),
   packet('DISCONNECT with a byte before version 5', 4, 'e0 00', { fault: 'excessBytes' }),
   ...byClient.map((code) =>
     packet(`5, DISCONNECT with Reason Code ${byteOf(code)}`, 5, `e0 ${byteOf(code)}`, {

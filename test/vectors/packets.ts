@@ -25,8 +25,6 @@ const fromClient: readonly Vector[] = [
   two('SUBSCRIBE', '820a000f 00 0004706c6174 01'.replaceAll(' ', ''), 8, 15),
   two('UNSUBSCRIBE', 'a2090010 00 0004706c6174'.replaceAll(' ', ''), 10, 16),
   two('PINGREQ', 'c000', 12, 0),
-  two('DISCONNECT', 'e000', 14, 0),
-  two('DISCONNECT 5 with Will', 'e0020400', 14, 4),
 ];
 
 const fromServer: readonly Vector[] = [

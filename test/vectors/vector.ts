@@ -123,6 +123,8 @@ class Host {
   consumed = 0;
   phase: NonNullable<Vector['phase']>;
   version: number;
+  /** DISCONNECT came: a host reads nothing more. */
+  left = false;
   /** What the CONNECT said that later packets are held against. */
   connectFlags = 0;
   readonly core: Core;
@@ -177,6 +179,7 @@ class Host {
   #keep(rows: number): void {
     for (let i = 0; i < rows; i++) {
       const found = describe(this.core, i, this.consumed);
+      if (found.type === packetTypes.disconnect && this.phase !== 'down') this.left = true;
       this.rows.push(found);
       if (found.type === 1) {
         this.version = found.topicAlias;
@@ -203,7 +206,7 @@ export function feed(core: Core, pieces: readonly Buffer[], options: FeedOptions
   for (const piece of pieces) {
     given += piece.length;
     rest = host.take(Buffer.concat([rest, piece]));
-    if (host.fault !== null) break;
+    if (host.fault !== null || host.left) break;
   }
   const bytes = core.seal(1, 2, 3, 4, 5, 6);
   const body = Buffer.from(core.memory.slice(core.SEGMENT_OFFSET, core.SEGMENT_OFFSET + bytes));

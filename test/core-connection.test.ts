@@ -96,6 +96,15 @@ test('no identifier of one call is left for the next, whatever stopped it', () =
   }
 });
 
+test('without capture every PUBLISH passes, whatever the routes say', () => {
+  const core = coreWithRoute();
+  for (const qos of [0, 1, 2]) {
+    assert.equal(call(core, publish('t', qos), { flags: captureQos2 | copyAll, seen: [1] }), 1);
+    assert.deepEqual([core.rows[row.verdict], core.rows[row.route]], [verdicts.pass, -1]);
+  }
+  assert.equal(core.segmentFrames(), 0);
+});
+
 test('what is held or dropped is not seen: it may come again', () => {
   for (const [over, first] of [
     [0, []],

@@ -47,6 +47,8 @@ const faults: readonly Vector[] = [
   { name: 'PINGREQ with a flag', version: 4, bytes: 'c8', fault: 'packetFlags' },
   { name: 'DISCONNECT with a flag', version: 5, bytes: 'e1', fault: 'packetFlags' },
   { name: 'CONNACK from a client', version: 4, bytes: '20', fault: 'packetDirection' },
+  { name: 'CONNACK from a client, with a flag', version: 5, bytes: '21', fault: 'packetDirection' },
+  { name: 'PINGRESP from a client, with a flag', version: 5, bytes: 'd1', fault: 'packetFlags' },
   { name: 'SUBACK from a client', version: 4, bytes: '90', fault: 'packetDirection' },
   { name: 'UNSUBACK from a client', version: 4, bytes: 'b0', fault: 'packetDirection' },
   { name: 'PINGRESP from a client', version: 4, bytes: 'd0', fault: 'packetDirection' },

@@ -27,8 +27,8 @@ import {
   firstLimitOf, isLocal, maxPayloadOf, routeOf, storedIdOf, wantedLocally,
 } from './routes';
 import {
-  ADMIT, BIT_ALIASED, BIT_LOCAL, BIT_RETAIN, BURY, DENY, DROP, PASS, QOS_SHIFT, REPEAT, beginRow,
-  put,
+  ADMIT, BIT_ALIASED, BIT_LOCAL, BIT_RETAIN, BURY, DENY, DROP, PASS, QOS_SHIFT, REPEAT, put,
+  putPacket,
 } from './row';
 import { remember, seen } from './seen';
 import {
@@ -161,7 +161,7 @@ export function takePublish(row: i32, at: i32, first: i32): i32 {
   const qos = (first >> 1) & 3;
   const halted = judge(first, qos, packetEnd - at);
   if (halted != END) return halted;
-  beginRow(row, at, first, packetIdentifier);
+  putPacket(row, at, first, packetIdentifier);
   put(row, ROW_VERDICT, verdict);
   put(row, ROW_ROUTE, route);
   put(row, ROW_TOPIC_NAME_OFFSET, nameAt);

@@ -33,13 +33,20 @@ export function put(row: i32, word: i32, value: i32): void {
   store<i32>(row + (word << 2), value);
 }
 
-export function beginRow(row: i32, from: i32, first: i32, identifier: i32): void {
-  for (let at = 0; at < ROW_BYTES; at += 8) store<u64>(row + at, 0);
+/** The words that every packet has. PUBLISH fills all others itself. */
+@inline
+export function putPacket(row: i32, from: i32, first: i32, identifier: i32): void {
   put(row, ROW_PACKET_TYPE, first >> 4);
   put(row, ROW_START, from - CHUNK_OFFSET);
   put(row, ROW_END, packetEnd - CHUNK_OFFSET);
   put(row, ROW_PACKET_IDENTIFIER, identifier);
   put(row, ROW_FIRST_BYTE, first);
+}
+
+/** A row whose other words are 0, with no route and no limit. */
+export function beginRow(row: i32, from: i32, first: i32, identifier: i32): void {
+  for (let at = 0; at < ROW_BYTES; at += 8) store<u64>(row + at, 0);
+  putPacket(row, from, first, identifier);
   put(row, ROW_ROUTE, -1);
   put(row, ROW_LIMIT, -1);
 }

@@ -182,4 +182,7 @@ test('a route filter that does not fit is refused whole, and those before it sti
   assert.equal(core.routeAdd(scratch(core, plus), 1, 0, 0), 0);
   assert.equal(routed(core, '/'.repeat(7_999)).route, 0, '8,000 empty levels');
   assert.equal(core.stop(), stops.end);
+  const wide = '+/'.repeat(9_000).slice(0, -1);
+  core.routesClear();
+  assert.equal(core.routeAdd(scratch(core, wide), 1, 0, 0), -faults.trieFull);
 });

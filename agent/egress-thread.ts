@@ -6,12 +6,12 @@
  *   out   `event`, `lane` (on every change of state), `stopped`
  *   port  to the buffer thread: EgressToBuffer, BufferToEgress
  *
- * Only what a lane's upstream needs is loaded: the Kafka library costs some 50 MiB.
+ * Only what a lane's upstream needs is loaded: the Kafka library costs some 50 MiB, MQTT.js 10.
  */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { BufferToEgress, LaneSpec } from './buffer/protocol.ts';
 import { BufferReader } from './buffer/reader.ts';
-import type { KafkaUpstreamConfig, UpstreamConfig } from './config/types.ts';
+import type { KafkaUpstreamConfig, MqttUpstreamConfig, UpstreamConfig } from './config/types.ts';
 import { Forwarder } from './egress/forwarder.ts';
 import type { LaneStateTold } from './egress/lane-states.ts';
 import { LivedTime, type SegmentSource } from './egress/segment-source.ts';
@@ -69,11 +69,30 @@ async function kafkaMaker(
   };
 }
 
-async function upstreamMaker(start: EgressStart, lane: LaneSpec): Promise<MakeUpstream> {
+async function mqttMaker(
+  config: MqttUpstreamConfig,
+  lane: LaneSpec,
+  lived: LivedTime,
+): Promise<MakeUpstream> {
+  const { connectMqtt: connect } = await import('./mqtt-client.ts');
+  const { MqttUpstream } = await import('./egress/mqtt-upstream.ts');
+  const once = lane.delivery === 'at-most-once';
+  // Two lanes are two connections, and one Client Identifier is one connection [MQTT-3.1.4-3].
+  const clientId = once ? `${config.clientId}-once` : config.clientId;
+  const random = Math.random;
+  return (sink) =>
+    new MqttUpstream({ ...config, clientId }, { connect, sink, lived, random, once });
+}
+
+async function upstreamMaker(
+  start: EgressStart,
+  lane: LaneSpec,
+  lived: LivedTime,
+): Promise<MakeUpstream> {
   const config = start.upstreams[lane.upstream];
   if (config === undefined) throw new TidegateError('internal', `no upstream ${lane.upstream}`);
   if (config.kind === 'kafka') return await kafkaMaker(config, lane, start.gateway);
-  if (config.kind === 'mqtt') throw new TidegateError('internal', 'mqtt upstreams are not built');
+  if (config.kind === 'mqtt') return await mqttMaker(config, lane, lived);
   const { FileUpstream } = await import('./egress/file.ts');
   const once = lane.delivery === 'at-most-once';
   // Two lanes do not write into one file.
@@ -94,7 +113,7 @@ async function run(start: EgressStart, main: MessagePort): Promise<void> {
       new Forwarder({
         spec,
         source,
-        upstream: await upstreamMaker(start, spec),
+        upstream: await upstreamMaker(start, spec, lived),
         binding: config.kind,
         drain: config.drain,
         lived,

@@ -4,7 +4,7 @@
  */
 import { type Complain, type DraftMap, listOf, mapOf, targetsOf, textOf } from './draft.ts';
 import { nearest } from './nearest.ts';
-import { kafkaTopicFault, readTemplate, type Template } from './template.ts';
+import { kafkaTopicFault, readTemplate, type Template, topicNameFault } from './template.ts';
 import { covers, filterFault, wildcardsOf } from './topic-filter.ts';
 import type { KeyPath } from './types.ts';
 
@@ -70,8 +70,14 @@ function relateTargets(
       complain(here, message, 'Keep one of them, or give it another delivery or upstream.');
     }
     lanes.add(lane);
-    const isKafka = mapOf(mapOf(draft.upstreams)[upstream ?? '']).kafka !== undefined;
-    relateTemplates(target, here, textOf(route.from), isKafka, complain);
+    const { kafka, mqtt } = mapOf(mapOf(draft.upstreams)[upstream ?? '']);
+    const kind = kafka !== undefined ? 'kafka' : mqtt !== undefined ? 'mqtt' : 'file';
+    relateTemplates(target, here, textOf(route.from), kind, complain);
+    if (mapOf(mqtt).qos === 0 && target.delivery === 'at-least-once') {
+      const message = `${upstream} has qos: 0: a flushed write confirms, whatever becomes of it`;
+      const remedy = 'Set its qos to 1 or 2, or say delivery: at-most-once.';
+      complain([...here, 'upstream'], message, remedy, warning);
+    }
   }
 }
 
@@ -85,15 +91,16 @@ function relateTemplates(
   target: DraftMap,
   path: KeyPath,
   from: string | null,
-  isKafka: boolean,
+  kind: 'kafka' | 'mqtt' | 'file',
   complain: Complain,
 ): void {
   const topic = check(target.topic, [...path, 'topic'], from, complain);
   const topicText = textOf(target.topic);
-  const fault = topic && topicText !== null && isKafka ? kafkaTopicFault(topicText, topic) : null;
+  const faultOf = { kafka: kafkaTopicFault, mqtt: topicNameFault, file: () => null }[kind];
+  const fault = topic && topicText !== null ? faultOf(topicText, topic) : null;
   if (fault) complain([...path, 'topic'], `${topicText} ${fault.wrong}`, fault.remedy);
   const key = check(target.key, [...path, 'key'], from, complain);
-  if (key && isKafka && !key.names.includes('device')) {
+  if (key && kind === 'kafka' && !key.names.includes('device')) {
     complain(
       [...path, 'key'],
       'the key has no {device}: records of one device may leave their order',

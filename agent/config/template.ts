@@ -84,3 +84,13 @@ export function kafkaTopicFault(text: string, template: Template): Wrong | null 
   }
   return null;
 }
+
+/** What is wrong with the fixed part of a Topic Name; the rest is judged per event. */
+export function topicNameFault(text: string, template: Template): Wrong | null {
+  const remedy = 'Name a Topic Name, as in site/{gateway}/{topic}.';
+  if (text === '') return { wrong: 'is empty', remedy }; // [MQTT-4.7.3-1]
+  const fixed = template.literals.join('');
+  const found = /[+#\0]/.exec(fixed)?.[0]; // [MQTT-3.3.2-2]
+  if (found === undefined) return null;
+  return { wrong: `has ${JSON.stringify(found)}, which no Topic Name has`, remedy };
+}

@@ -35,7 +35,7 @@ const protocolNames: Readonly<Record<number, string>> = {
 };
 const clockName = 'tidegate-clock';
 const kafkaOwn =
-  /^(ce_.*|tidegate-.*|content-type|mqtt-response-topic|mqtt-correlation-data|mqtt-payload-format)$/i;
+  /^(ce_.*|tidegate-.*|content-type|mqtt-(response-topic|correlation-data|payload-format))$/i;
 const mqttOwn = /^(tidegate-.*|specversion|id|source|type|subject|time|datacontenttype)$/i;
 const mqttOwnWithout = /^tidegate-/i;
 const utf8Payload = 1;

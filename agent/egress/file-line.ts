@@ -2,8 +2,8 @@
  * One record as a JSON line: `{topic, key, headers, value}`.
  *
  * Bytes that are not UTF-8 stand in `valueBase64` (`keyBase64`) instead: a line can always be
- * turned back into the record. A header name that occurs more than once has a list of values; a header
- * of bytes is base64.
+ * turned back into the record. A header name that occurs more than once has a list of values, and
+ * a header of bytes is base64.
  */
 import { isUtf8 } from 'node:buffer';
 import type { Header } from './envelope.ts';

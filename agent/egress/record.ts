@@ -6,8 +6,8 @@
  * per frame only the event's own id, time and properties are made. A device's bytes never decide
  * how much memory that takes: a full cache is emptied and fills again.
  *
- * Refuses, as a dead letter: a topic that Kafka, or a Topic Name that MQTT, would not take; an event
- * that goes in a circle (via.ts).
+ * Refuses, as a dead letter: a topic that Kafka, or a Topic Name that MQTT, would not take; an
+ * event that goes in a circle (via.ts).
  */
 
 import type { RouteDefinition, RouteTarget } from '../buffer/protocol.ts';

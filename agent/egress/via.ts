@@ -1,7 +1,7 @@
 /**
  * The gateways an event has passed, as it carries them along:
  *
- *   tidegate-via = gateway *( "," gateway )        the first hop first; may stand in several properties
+ *   tidegate-via = gateway *( "," gateway )    the first hop first; several are one list
  *
  * A gateway adds its own name at the end. An event that names it already went in a circle, and one
  * with `viaHopsMax` names behind it most likely does so between gateways of one name each: both are

@@ -51,14 +51,14 @@ export class Mosquitto {
     const config = join(this.directory, 'mosquitto.conf');
     const { persistence = true, anonymous = true } = this.#options;
     const all = [
-      `listener ${this.port} 127.0.0.1`,
-      ...lines,
       `allow_anonymous ${anonymous}`,
       `persistence ${persistence}`,
       `persistence_location ${this.directory}/`,
       `log_dest file ${this.directory}/mosquitto.log`,
       'log_type all',
       ...(process.getuid?.() === 0 ? ['user root'] : []),
+      `listener ${this.port} 127.0.0.1`,
+      ...lines,
     ];
     writeFileSync(config, `${all.join('\n')}\n`);
     const child = spawn('mosquitto', ['-c', config], {

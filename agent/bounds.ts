@@ -109,6 +109,11 @@ export const backoffFirstMs = 250;
 export const backoffCapMs = 30_000;
 export const kafkaConnectTimeoutMs = 5_000;
 export const kafkaRequestTimeoutMs = 15_000;
+/** Of the time a broker lets a log-in live, how much passes before a new connection is made. */
+export const kafkaSessionShare = 0.8;
+/** Rounds of SCRAM a broker may ask for: fewer protect nobody, more only cost. */
+export const scramIterationsLeast = 4_096;
+export const scramIterationsMost = 1_000_000;
 export const kafkaTopicsMax = 1_000;
 
 export const bufferDefaultBytes = 1 * GIB;

@@ -21,6 +21,7 @@ import type { EventName, Fields, Report } from './events.ts';
 import { loadCore } from './frames/core.ts';
 import { decodeProperties } from './frames/properties.ts';
 import { SegmentReader } from './frames/segment-reader.ts';
+import { clientTlsOptions, tlsFault } from './tls.ts';
 
 export interface EgressStart {
   readonly bufferPath: string;
@@ -59,12 +60,18 @@ async function kafkaMaker(
   config: KafkaUpstreamConfig,
   lane: LaneSpec,
   gateway: string,
+  report: Report,
 ): Promise<MakeUpstream> {
   const { KafkaClient } = await import('./egress/kafka.ts');
   const { KafkaUpstream } = await import('./egress/kafka-upstream.ts');
   const once = lane.delivery === 'at-most-once';
+  const { brokers, tls, sasl } = config;
+  const options = {
+    ...{ brokers, sasl, clientId: `tidegate-${gateway}` },
+    ...(tls ? { tls: (host: string) => clientTlsOptions(tls, host, report), tlsFault } : {}),
+  };
   return (sink) => {
-    const client = new KafkaClient({ brokers: config.brokers, clientId: `tidegate-${gateway}` });
+    const client = new KafkaClient(options);
     return new KafkaUpstream(config, { client, sink, random: Math.random, once });
   };
 }
@@ -88,10 +95,11 @@ async function upstreamMaker(
   start: EgressStart,
   lane: LaneSpec,
   lived: LivedTime,
+  report: Report,
 ): Promise<MakeUpstream> {
   const config = start.upstreams[lane.upstream];
   if (config === undefined) throw new TidegateError('internal', `no upstream ${lane.upstream}`);
-  if (config.kind === 'kafka') return await kafkaMaker(config, lane, start.gateway);
+  if (config.kind === 'kafka') return await kafkaMaker(config, lane, start.gateway, report);
   if (config.kind === 'mqtt') return await mqttMaker(config, lane, lived);
   const { FileUpstream } = await import('./egress/file.ts');
   const once = lane.delivery === 'at-most-once';
@@ -113,7 +121,7 @@ async function run(start: EgressStart, main: MessagePort): Promise<void> {
       new Forwarder({
         spec,
         source,
-        upstream: await upstreamMaker(start, spec, lived),
+        upstream: await upstreamMaker(start, spec, lived, report),
         binding: config.kind,
         drain: config.drain,
         lived,

@@ -107,7 +107,9 @@ const table = {
   upstreamUnauthorized: {
     class: 'halt',
     exit: 69,
-    remedy: 'Give this agent the right to write there, then tidegate upstream resume NAME.',
+    remedy:
+      'Check who the agent logs in as, and that it may write there; then tidegate upstream resume' +
+      ' NAME.',
   },
   upstreamUnsuited: {
     class: 'halt',
@@ -183,6 +185,16 @@ const table = {
     class: 'refuse',
     exit: 73,
     remedy: 'Check that the folder of the password file exists and may be written.',
+  },
+  secretUnreadable: {
+    class: 'retry',
+    exit: 78,
+    remedy: 'Name a file that the user of the agent may read.',
+  },
+  tlsMissing: {
+    class: 'retry',
+    exit: 69,
+    remedy: 'That port speaks TLS: add tls: {} to the upstream, with ca: FILE for an own CA.',
   },
   tlsUnknownCa: {
     class: 'retry',

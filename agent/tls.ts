@@ -136,7 +136,7 @@ const faults = {
     /^(UNABLE_TO_(VERIFY|GET)_|SELF_SIGNED_|DEPTH_ZERO_|CERT_(UNTRUSTED|SIGNATURE|REJECTED|CHAIN))/,
   tlsWrongName: /^(ERR_TLS_CERT_ALTNAME_|HOSTNAME_MISMATCH)/,
   tlsExpired: /^CERT_(HAS_EXPIRED|NOT_YET_VALID)$/,
-  tlsTurnedAway: /^ERR_SSL_\w*ALERT_\w*(CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE)/,
+  tlsTurnedAway: /^ERR_SSL_.*ALERT_.*(CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE)/,
   tlsNotSpoken: /^(ERR_SSL_|EPROTO$)/,
 } as const;
 
@@ -151,7 +151,10 @@ export function tlsFault(error: unknown, where: string): TidegateError | null {
     const code = String((deepest as NodeJS.ErrnoException).code);
     for (const [ours, pattern] of Object.entries(faults)) {
       if (!pattern.test(code)) continue;
-      const detail = `${where}: ${messageOf(deepest)} (${code})`;
+      // OpenSSL's own sentence has addresses and a line break in it; its reason is in words.
+      const { reason } = deepest as { reason?: unknown };
+      const said = typeof reason === 'string' ? reason : messageOf(deepest);
+      const detail = `${where}: ${said} (${code})`;
       return new TidegateError(ours as keyof typeof faults, detail, { cause: error });
     }
     const { errors } = deepest as AggregateError;

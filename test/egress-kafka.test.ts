@@ -6,7 +6,11 @@ import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Reader, readRecordsBatch } from '@platformatic/kafka';
-import type { PartitionAnswer, PartitionBatch, TopicAnswer } from '../agent/egress/kafka.ts';
+import type {
+  PartitionAnswer,
+  PartitionBatch,
+  TopicAnswer,
+} from '../agent/egress/kafka-answers.ts';
 import type { ProducerIdentity } from '../agent/egress/kafka-batch.ts';
 import { type KafkaCalls, KafkaUpstream } from '../agent/egress/kafka-upstream.ts';
 import { positiveMurmur2 } from '../agent/egress/murmur2.ts';

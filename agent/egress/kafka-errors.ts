@@ -48,6 +48,8 @@ const table: Readonly<Record<number, Entry>> = {
   29: entry('TOPIC_AUTHORIZATION_FAILED', 'halt', 'upstreamUnauthorized'),
   31: entry('CLUSTER_AUTHORIZATION_FAILED', 'halt', 'upstreamUnauthorized'),
   32: entry('INVALID_TIMESTAMP', 'split', 'recordInvalid'),
+  33: entry('UNSUPPORTED_SASL_MECHANISM', 'halt', 'upstreamUnauthorized'),
+  34: entry('ILLEGAL_SASL_STATE', 'retry', 'upstreamRejected'),
   41: entry('NOT_CONTROLLER', 'stale', 'upstreamRejected'),
   43: entry('UNSUPPORTED_FOR_MESSAGE_FORMAT', 'split', 'recordInvalid'),
   45: entry('OUT_OF_ORDER_SEQUENCE_NUMBER', 'renew', 'upstreamRejected'),

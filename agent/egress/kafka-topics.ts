@@ -8,7 +8,8 @@
  */
 import { TidegateError } from '../errors.ts';
 import { Backoff, type Random } from './backoff.ts';
-import type { KafkaClient, TopicAnswer } from './kafka.ts';
+import type { KafkaClient } from './kafka.ts';
+import type { TopicAnswer } from './kafka-answers.ts';
 import type { RecordBatch } from './kafka-batch.ts';
 import { classify, kafkaCode } from './kafka-errors.ts';
 import type { BatchBounds } from './kafka-partition.ts';

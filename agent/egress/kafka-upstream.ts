@@ -13,7 +13,8 @@
 import { kafkaTopicsMax } from '../bounds.ts';
 import { TidegateError } from '../errors.ts';
 import { jittered, type Random } from './backoff.ts';
-import { type Compression, codecOf, type KafkaClient, type PartitionAnswer } from './kafka.ts';
+import { type Compression, codecOf, type KafkaClient } from './kafka.ts';
+import type { PartitionAnswer } from './kafka-answers.ts';
 import type { BatchCodec, ProducerIdentity, RecordBatch } from './kafka-batch.ts';
 import { Brokers } from './kafka-brokers.ts';
 import { classify, type KafkaFault, kafkaCode } from './kafka-errors.ts';

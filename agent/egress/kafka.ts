@@ -13,13 +13,13 @@
  * a late answer can never be taken for the next one's.
  */
 
+import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import { constants, gzipSync, zstdCompressSync } from 'node:zlib';
 import {
   type API,
   apiVersionsV3,
   type Broker,
-  type Connection,
-  ConnectionPool,
+  Connection,
   compressionsAlgorithms,
   crc32c,
   createTopicsV5,
@@ -36,12 +36,28 @@ import {
   produceV10,
   produceV11,
   type Reader,
+  type SASLOptions,
   Writer,
 } from '@platformatic/kafka';
-import { kafkaConnectTimeoutMs, kafkaRequestTimeoutMs } from '../bounds.ts';
-import { messageOf, TidegateError } from '../errors.ts';
+import { kafkaConnectTimeoutMs, kafkaRequestTimeoutMs, kafkaSessionShare } from '../bounds.ts';
+import type { KafkaSasl } from '../config/types.ts';
+import { TidegateError } from '../errors.ts';
+import {
+  answerIn,
+  type CreateAnswer,
+  faultOf,
+  type IdentityAnswer,
+  type MetadataAnswer,
+  type PartitionAnswer,
+  type PartitionBatch,
+  type ProduceAnswer,
+  partitionAnswer,
+  type TlsFault,
+  type TopicAnswer,
+} from './kafka-answers.ts';
 import type { BatchCodec, ProducerIdentity } from './kafka-batch.ts';
-import { classify } from './kafka-errors.ts';
+import { Connections, type Link } from './kafka-connections.ts';
+import { logIn, mechanismNames } from './kafka-sasl.ts';
 
 export type Compression = 'none' | 'gzip' | 'snappy' | 'lz4' | 'zstd';
 export type Urgency = 'first' | 'again';
@@ -50,25 +66,16 @@ export interface KafkaClientOptions {
   readonly brokers: readonly Broker[];
   readonly clientId: string;
   readonly requestTimeoutMs?: number;
+  /** Made for each connection, so that renewed files are taken; none: plain text. */
+  readonly tls?: ((host: string) => TlsOptions) | undefined;
+  readonly tlsFault?: TlsFault;
+  readonly sasl?: KafkaSasl | null;
 }
 
-export interface TopicAnswer {
-  readonly name: string;
-  readonly id: string;
-  readonly errorCode: number;
-  /** Broker that leads each partition, by index; −1: none now. */
-  readonly leaders: readonly number[];
-}
-
-export interface PartitionBatch {
-  readonly topic: string;
-  readonly partition: number;
-  readonly wire: Uint8Array;
-}
-
-export interface PartitionAnswer {
-  readonly errorCode: number;
-  readonly detail: string | null;
+/** A connection that has logged in, and why it broke, which its requests are not told. */
+interface KafkaLink extends Link {
+  readonly connection: Connection;
+  readonly failure: unknown;
 }
 
 const produceKey = 0;
@@ -93,39 +100,6 @@ interface Versions {
   readonly create: (typeof createVersions)[keyof typeof createVersions];
 }
 
-/** An error answer still carries the whole response: read that instead. */
-function answerIn<T>(error: unknown): T {
-  const response = (error as { response?: T } | null)?.response;
-  if (response === undefined) throw error;
-  return response;
-}
-
-interface LibraryError {
-  readonly cause?: unknown;
-  readonly errors?: unknown[];
-  /** The broker answered, with this error code. */
-  readonly apiCode?: unknown;
-}
-
-function unreachable(error: unknown): TidegateError {
-  if (error instanceof TidegateError) return error;
-  let deepest: unknown = error;
-  for (let depth = 0; depth < 8; depth++) {
-    const { cause, errors, apiCode } = deepest as LibraryError;
-    if (typeof apiCode === 'number') return classify(apiCode, 'Kafka', messageOf(deepest)).error;
-    const next = cause ?? errors?.at(-1);
-    if (next === undefined) break;
-    deepest = next;
-  }
-  const sentence = messageOf(error);
-  const reason = messageOf(deepest);
-  const detail = sentence === reason ? sentence : `${sentence} ${reason}`;
-  if ((error as { code?: string }).code === 'PLT_KFK_AUTHENTICATION') {
-    return new TidegateError('upstreamUnauthorized', detail, { cause: error });
-  }
-  return new TidegateError('upstreamUnreachable', detail, { cause: error });
-}
-
 /** How a batch's records are packed. Levels: what leaves a gateway is written once, so speed. */
 export function codecOf(compression: Compression): BatchCodec {
   const { bitmask, compressSync } = compressionsAlgorithms[compression];
@@ -147,41 +121,75 @@ export function codecOf(compression: Compression): BatchCodec {
 
 export class KafkaClient {
   readonly #options: KafkaClientOptions;
-  readonly #control: ConnectionPool;
-  readonly #produce: Readonly<Record<Urgency, ConnectionPool>>;
-  readonly #replicaTimeoutMs: number;
+  readonly #requestTimeoutMs: number;
+  readonly #control: Connections<KafkaLink>;
+  readonly #produce: Readonly<Record<Urgency, Connections<KafkaLink>>>;
   #versions: Versions | null = null;
   #brokers = new Map<number, Broker>();
 
   constructor(options: KafkaClientOptions) {
     this.#options = options;
-    const requestTimeout = options.requestTimeoutMs ?? kafkaRequestTimeoutMs;
-    this.#replicaTimeoutMs = Math.floor(requestTimeout * replicaTimeoutShare);
-    const connectionOptions = {
-      connectTimeout: kafkaConnectTimeoutMs,
-      requestTimeout,
-      maxInflights: requestsInFlight,
-    };
-    const pool = () => {
-      const made = new ConnectionPool(options.clientId, connectionOptions);
-      made.on('failed', () => {});
-      return made;
-    };
-    this.#control = pool();
-    this.#produce = { first: pool(), again: pool() };
+    this.#requestTimeoutMs = options.requestTimeoutMs ?? kafkaRequestTimeoutMs;
+    const connections = () => new Connections((broker) => this.#open(broker));
+    this.#control = connections();
+    this.#produce = { first: connections(), again: connections() };
   }
 
-  /** @throws TidegateError upstreamUnreachable, upstreamUnauthorized */
+  /** @throws TidegateError upstreamUnreachable, upstreamUnauthorized, tls… */
   async connect(): Promise<void> {
     await this.topics([]);
   }
 
-  async #controlConnection(): Promise<Connection> {
-    const known = [...this.#options.brokers, ...this.#brokers.values()];
+  async #open({ host, port }: Broker): Promise<KafkaLink> {
+    const { clientId, tls, sasl } = this.#options;
+    const session = { renewAtMs: Number.POSITIVE_INFINITY };
+    const connection = new Connection(clientId, {
+      connectTimeout: kafkaConnectTimeoutMs,
+      requestTimeout: this.#requestTimeoutMs,
+      maxInflights: requestsInFlight,
+      ...(tls ? { tls: tls(host) } : {}),
+      ...(sasl ? { sasl: saslOptions(sasl, session) } : {}),
+    });
+    const link = {
+      connection,
+      failure: null as unknown,
+      get isOpen() {
+        return connection.isConnected();
+      },
+      get renewAtMs() {
+        return session.renewAtMs;
+      },
+      close: async () => await connection.close(),
+    };
+    // It may fail more than once, and an error event that nobody hears ends the thread.
+    connection.on('error', (error) => {
+      link.failure ??= error;
+    });
     try {
-      return await this.#control.getFirstAvailable(known);
+      await connection.connect(host, port);
     } catch (error) {
-      throw unreachable(error);
+      connection.socket?.destroy();
+      throw error;
+    }
+    return link;
+  }
+
+  /** One request to one broker. @throws TidegateError */
+  async #on<T>(
+    connections: Connections<KafkaLink>,
+    broker: Broker,
+    send: (connection: Connection) => Promise<T>,
+  ): Promise<T> {
+    const { tls, tlsFault } = this.#options;
+    let used: KafkaLink | null = null;
+    try {
+      return await connections.use(broker, async (link) => {
+        used = link;
+        return await send(link.connection);
+      });
+    } catch (error) {
+      const reason = (used as KafkaLink | null)?.failure ?? error;
+      throw faultOf(reason, `${broker.host}:${broker.port}`, tls ? tlsFault : undefined);
     }
   }
 
@@ -211,14 +219,24 @@ export class KafkaClient {
     return this.#versions;
   }
 
-  /** One control request on any broker. */
+  /** One control request on the first broker that can be reached. */
   async #ask<T>(send: (connection: Connection, versions: Versions) => Promise<T>): Promise<T> {
-    const connection = await this.#controlConnection();
-    try {
-      return await send(connection, await this.#negotiated(connection));
-    } catch (error) {
-      throw unreachable(error);
+    let failure: TidegateError | null = null;
+    for (const broker of [...this.#options.brokers, ...this.#brokers.values()]) {
+      let isReached = false;
+      try {
+        return await this.#on(this.#control, broker, async (connection) => {
+          isReached = true;
+          return await send(connection, await this.#negotiated(connection));
+        });
+      } catch (error) {
+        const fault = error as TidegateError;
+        if (isReached) throw fault;
+        // What needs hands says more than a broker that is away.
+        if (failure?.class !== 'halt') failure = fault;
+      }
     }
+    throw failure ?? new TidegateError('upstreamUnreachable', 'no broker is known');
   }
 
   /** Leaders of these topics, an error code each where there are none; learns the brokers too. */
@@ -284,13 +302,10 @@ export class KafkaClient {
     if (address === undefined || versions === null) {
       throw new TidegateError('upstreamUnreachable', `broker ${broker} is not in the metadata`);
     }
-    try {
-      const connection = await this.#produce[urgency].get(address);
+    return await this.#on(this.#produce[urgency], address, async (connection) => {
       const response = await this.#send(connection, versions.produce, batches);
       return batches.map((batch) => partitionAnswer(response, batch));
-    } catch (error) {
-      throw unreachable(error);
-    }
+    });
   }
 
   #send(
@@ -302,7 +317,7 @@ export class KafkaClient {
       connection.send<ProduceAnswer>(
         produceKey,
         version.api.version,
-        () => produceRequest(batches, this.#replicaTimeoutMs),
+        () => produceRequest(batches, Math.floor(this.#requestTimeoutMs * replicaTimeoutShare)),
         (correlation, key, apiVersion, reader: Reader) => {
           try {
             return version.parseResponse(correlation, key, apiVersion, reader) as ProduceAnswer;
@@ -326,34 +341,27 @@ export class KafkaClient {
   }
 }
 
-interface MetadataAnswer {
-  readonly brokers: readonly { nodeId: number; host: string; port: number }[];
-  readonly topics: readonly {
-    name: string | null;
-    topicId: string;
-    errorCode: number;
-    partitions: readonly { partitionIndex: number; leaderId: number }[];
-  }[];
-}
-
-interface CreateAnswer {
-  readonly topics: readonly { name: string; errorCode: number }[];
-}
-
-interface IdentityAnswer {
-  readonly producerId: bigint;
-  readonly producerEpoch: number;
-}
-
-interface ProduceAnswer {
-  readonly responses: readonly {
-    name: string;
-    partitionResponses: readonly {
-      index: number;
-      errorCode: number;
-      errorMessage?: string | null;
-    }[];
-  }[];
+/** Our log-in in the library's place; `session` learns when the broker wants another. */
+function saslOptions(sasl: KafkaSasl, session: { renewAtMs: number }): SASLOptions {
+  return {
+    mechanism: mechanismNames[sasl.mechanism],
+    authenticate: (_mechanism, connection, authenticate, _name, _password, _token, callback) => {
+      let last: Awaited<ReturnType<typeof authenticate.async>> | undefined;
+      const exchange = async (bytes: Buffer) => {
+        last = await authenticate.async(connection, bytes);
+        return last.authBytes;
+      };
+      const run = async () => {
+        await logIn(sasl, exchange);
+        if (last === undefined) throw new TidegateError('internal', 'a log-in without a word');
+        const lifetimeMs = Number(last.sessionLifetimeMs ?? 0);
+        if (lifetimeMs > 0) session.renewAtMs = performance.now() + lifetimeMs * kafkaSessionShare;
+        // 0: no timer of the library, see kafka-connections.ts.
+        return { ...last, sessionLifetimeMs: 0n };
+      };
+      run().then((answer) => callback(null, answer), callback);
+    },
+  };
 }
 
 /** Produce, versions 9–11: flexible encoding, one entry per topic with its partitions. */
@@ -377,14 +385,4 @@ function produceRequest(batches: readonly PartitionBatch[], timeoutMs: number): 
       });
     })
     .appendTaggedFields();
-}
-
-function partitionAnswer(response: ProduceAnswer, batch: PartitionBatch): PartitionAnswer {
-  for (const { name, partitionResponses } of response.responses) {
-    if (name !== batch.topic) continue;
-    const found = partitionResponses.find((one) => one.index === batch.partition);
-    if (found === undefined) continue;
-    return { errorCode: found.errorCode, detail: found.errorMessage ?? null };
-  }
-  throw new TidegateError('upstreamRejected', `no answer for ${batch.topic}/${batch.partition}`);
 }

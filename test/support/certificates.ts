@@ -48,6 +48,8 @@ export class Authority {
   /** Writes NAME.pem and NAME.key, over what was there. */
   sign(name: string, spec: CertificateSpec = {}): CertificateFiles {
     const { commonName, altNames, days = 365 } = spec;
+    // RFC 5280, section 4.1.2.6: critical where the subject is empty.
+    const names = commonName === undefined && altNames ? `critical,${altNames}` : altNames;
     const path = (ending: string) => join(this.#folder, `${name}.${ending}`);
     const files = { certificate: path('pem'), key: path('key') };
     openssl(
@@ -60,7 +62,7 @@ export class Authority {
     writeFileSync(database, '');
     if (!existsSync(serial))
       writeFileSync(serial, `${Date.now().toString(16).padStart(12, '0')}\n`);
-    writeFileSync(path('cnf'), configOf(database, serial, this.#folder, altNames));
+    writeFileSync(path('cnf'), configOf(database, serial, this.#folder, names));
     const now = Date.now();
     openssl(
       ...['ca', '-batch', '-config', path('cnf'), '-cert', this.certificate],

@@ -44,6 +44,16 @@ export interface KafkaOptions {
   readonly partitions?: number;
   /** Format and take ports, but leave it down until `restart()`. */
   readonly down?: boolean;
+  /** Listeners beside the plain one, each on a port of its own; see kafka-secure.ts. */
+  readonly listeners?: Readonly<Record<string, ExtraListener>>;
+  /** More arguments of the storage tool's `format`. */
+  readonly format?: readonly string[];
+}
+
+export interface ExtraListener {
+  readonly protocol: 'SSL' | 'SASL_SSL' | 'SASL_PLAINTEXT';
+  /** Without `listener.name.NAME.` before them. */
+  readonly properties: Readonly<Record<string, string>>;
 }
 
 /** Path of the jars, joined for `java -cp`; resolved by Maven on first use. */
@@ -64,15 +74,28 @@ export async function kafkaClassPath(): Promise<string> {
 }
 
 function serverProperties(folder: string, ports: number[], options: KafkaOptions): string {
-  const [broker, controller] = ports;
+  const [broker, controller, ...others] = ports;
+  const extra = Object.entries(options.listeners ?? {});
+  const address = (name: string, port: number | undefined) => `${name}://127.0.0.1:${port}`;
+  const devices = [
+    address('PLAINTEXT', broker),
+    ...extra.map(([name], index) => address(name, others[index])),
+  ];
+  const protocols = extra.map(([name, { protocol }]) => `,${name}:${protocol}`).join('');
+  const own = extra.flatMap(([name, { properties }]) =>
+    Object.entries(properties).map(([key, value]) => [
+      `listener.name.${name.toLowerCase()}.${key}`,
+      value,
+    ]),
+  );
   const all: Record<string, string> = {
     'process.roles': 'broker,controller',
     'node.id': '1',
     'controller.quorum.voters': `1@127.0.0.1:${controller}`,
-    listeners: `PLAINTEXT://127.0.0.1:${broker},CONTROLLER://127.0.0.1:${controller}`,
-    'advertised.listeners': `PLAINTEXT://127.0.0.1:${broker}`,
+    listeners: [...devices, address('CONTROLLER', controller)].join(),
+    'advertised.listeners': devices.join(),
     'controller.listener.names': 'CONTROLLER',
-    'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
+    'listener.security.protocol.map': `PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT${protocols}`,
     'log.dirs': join(folder, 'log'),
     'offsets.topic.replication.factor': '1',
     'offsets.topic.num.partitions': '1',
@@ -89,6 +112,7 @@ function serverProperties(folder: string, ports: number[], options: KafkaOptions
     // A killed broker may come back as soon as its old session is over.
     'broker.session.timeout.ms': '1500',
     'broker.heartbeat.interval.ms': '300',
+    ...Object.fromEntries(own),
     ...options.properties,
   };
   return Object.entries(all)
@@ -98,14 +122,22 @@ function serverProperties(folder: string, ports: number[], options: KafkaOptions
 
 export class Kafka {
   readonly bootstrap: string;
+  /** Of the extra listeners, by name. */
+  readonly ports: Readonly<Record<string, number>>;
   readonly #folder: string;
   readonly #classPath: string;
   #java: ChildProcess | null = null;
   #watcher: ChildProcess | null = null;
   #onExit: (() => void) | null = null;
 
-  constructor(bootstrap: string, folder: string, classPath: string) {
+  constructor(
+    bootstrap: string,
+    folder: string,
+    classPath: string,
+    ports: Readonly<Record<string, number>> = {},
+  ) {
     this.bootstrap = bootstrap;
+    this.ports = ports;
     this.#folder = folder;
     this.#classPath = classPath;
   }
@@ -115,8 +147,9 @@ export class Kafka {
     return this.#java?.pid;
   }
 
-  async format(clusterId: string): Promise<void> {
-    const args = ['format', '-t', clusterId, '-c', join(this.#folder, 'server.properties')];
+  async format(clusterId: string, more: readonly string[]): Promise<void> {
+    const properties = join(this.#folder, 'server.properties');
+    const args = ['format', '-t', clusterId, '-c', properties, ...more];
     await run('java', [...javaOptions, '-cp', this.#classPath, 'kafka.tools.StorageTool', ...args]);
   }
 
@@ -235,14 +268,20 @@ export class Kafka {
 
 export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
   const given = process.env.TIDEGATE_TEST_KAFKA;
-  if (given !== undefined && given !== '') return new Kafka(given, '', '');
+  if (given !== undefined && given !== '') {
+    if (options.listeners) throw new Error('TIDEGATE_TEST_KAFKA has no listeners of this test');
+    return new Kafka(given, '', '');
+  }
   const classPath = await kafkaClassPath();
   const folder = await mkdtemp(join(tmpdir(), 'tidegate-kafka-'));
-  const ports = await freePorts(2);
+  const extra = Object.keys(options.listeners ?? {});
+  const ports = await freePorts(2 + extra.length);
+  const named = Object.fromEntries(extra.map((name, index) => [name, ports[2 + index] as number]));
   await writeFile(join(folder, 'server.properties'), serverProperties(folder, ports, options));
-  const kafka = new Kafka(`127.0.0.1:${ports[0]}`, folder, classPath);
+  const kafka = new Kafka(`127.0.0.1:${ports[0]}`, folder, classPath, named);
   try {
-    await kafka.format(Buffer.from(folder.slice(-16).padStart(16, 'k')).toString('base64url'));
+    const id = Buffer.from(folder.slice(-16).padStart(16, 'k')).toString('base64url');
+    await kafka.format(id, options.format ?? []);
     if (options.down !== true) await kafka.restart();
   } catch (error) {
     await kafka.stop();

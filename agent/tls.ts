@@ -20,6 +20,7 @@ import {
   type ConnectionOptions,
   checkServerIdentity,
   createSecureContext,
+  getCACertificates,
   type Server,
   type TlsOptions,
 } from 'node:tls';
@@ -122,13 +123,29 @@ export function clientTlsOptions(tls: ClientTls, host: string, report?: Report):
     checkServerIdentity: (_, certificate) => checkServerIdentity(name, certificate),
   };
   if (isIP(name) === 0) options.servername = name;
-  if (tls.ca !== null) options.ca = readAuthorities('ca', tls.ca);
+  options.ca = tls.ca === null ? systemAuthorities() : readAuthorities('ca', tls.ca);
   if (tls.certificate !== null && tls.key !== null) {
     const { cert, key, endsMs } = readPair(tls.certificate, tls.key);
     if (report) warnOfEnd(tls.certificate, endsMs, report);
     Object.assign(options, { cert, key });
   }
   return options;
+}
+
+let systemTrusts: readonly string[] | null = null;
+
+/**
+ * Whom the system trusts, read once. Node by itself would trust the list it was built with; that
+ * serves where the system has none.
+ */
+function systemAuthorities(): string[] {
+  if (systemTrusts === null) {
+    const system = getCACertificates('system');
+    const extra = getCACertificates('extra');
+    const chosen = system.length > 0 ? [...system, ...extra] : getCACertificates('default');
+    systemTrusts = [...new Set(chosen)];
+  }
+  return [...systemTrusts];
 }
 
 const faults = {

@@ -3,6 +3,7 @@
  * of TLS names the reason, and our own certificate is read at each connect.
  */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { type AddressInfo, createServer as createPlain, type Server as Plain } from 'node:net';
@@ -40,6 +41,26 @@ test('a connection that fails because of TLS names the reason', async () => {
   closing.push(() => plain.close());
   assert.equal(await fault((plain.address() as AddressInfo).port, trusting), 'tlsNotSpoken');
   assert.equal(tlsFault(new Error('ECONNREFUSED'), 'there'), null);
+});
+
+test('without a CA of its own a client trusts whom the system trusts', async () => {
+  const { port } = await serve(ca.sign('public', { altNames: here }));
+  const client = `
+    const { clientTlsOptions } = await import(process.argv[1]);
+    const { connect } = await import('node:tls');
+    const none = { ca: null, certificate: null, key: null, serverName: null };
+    const options = clientTlsOptions(none, '127.0.0.1');
+    const socket = connect({ ...options, host: '127.0.0.1', port: Number(process.argv[2]) });
+    socket.on('secureConnect', () => process.exit(0)).on('error', () => process.exit(1));`;
+  const module = new URL('../agent/tls.ts', import.meta.url).href;
+  const exitWith = async (trusted: string) => {
+    const args = ['--input-type=module', '-e', client, module, String(port)];
+    const env = { ...process.env, SSL_CERT_FILE: trusted, SSL_CERT_DIR: '/none' };
+    const child = spawn(process.execPath, args, { env, stdio: 'ignore' });
+    return (await once(child, 'exit'))[0];
+  };
+  assert.equal(await exitWith(ca.certificate), 0);
+  assert.equal(await exitWith(stranger.certificate), 1);
 });
 
 test('the name that is checked may be said in the config, and is told the other side', async () => {

@@ -4,7 +4,9 @@
  * is mended; log-ins that the broker lets end are renewed before it ends them.
  */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
@@ -14,10 +16,12 @@ import { KafkaClient } from '../agent/egress/kafka.ts';
 import { KafkaUpstream } from '../agent/egress/kafka-upstream.ts';
 import type { UpstreamSink } from '../agent/egress/upstream.ts';
 import { clientTlsOptions, tlsFault } from '../agent/tls.ts';
+import { AgentUnderTest, eventually } from './support/agent.ts';
 import { Authority } from './support/certificates.ts';
 import { FakeLog, frameOf, LaneRig, routeOf, waitFor } from './support/egress-rig.ts';
 import { type Kafka, startKafka } from './support/kafka.ts';
 import { secureKafka, sessionMs, tokenFor, user } from './support/kafka-secure.ts';
+import { connectPacket, publishPacket } from './support/packets.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tidegate-kafka-secure-'));
 const ca = new Authority(folder);
@@ -137,6 +141,26 @@ for (const [name, way] of Object.entries(ways)) {
     assert.deepEqual(troubles(), []);
   });
 }
+
+test('the agent logs in over TLS as its config says', async () => {
+  await kafka.createTopic('from-agent');
+  const secret = join(folder, 'password');
+  writeFileSync(secret, `${user.password}\n`);
+  const sasl = { mechanism: 'scram-sha-512', username: user.username, password: `file:${secret}` };
+  const brokers = [`127.0.0.1:${kafka.ports.LOGIN}`];
+  await using agent = await AgentUnderTest.start({
+    routes: [{ name: 'all', from: '#', to: { upstream: 'cloud', topic: 'from-agent' } }],
+    upstreams: { cloud: { kafka: { brokers, tls: { ca: ca.certificate }, sasl } } },
+  });
+  const device = connect({ host: '127.0.0.1', port: agent.mqttPort });
+  device.write(connectPacket({ clientId: 'pump' }));
+  await once(device, 'data');
+  device.write(publishPacket({ topicName: 'a/b', payload: 'over TLS' }));
+  await eventually('it arrived', 20_000, async () => (await arrived('from-agent')).length > 0);
+  assert.deepEqual(await arrived('from-agent'), ['over TLS']);
+  device.destroy();
+  assert.equal(await agent.stop(), 0);
+});
 
 const strangers: Readonly<Record<string, () => KafkaSasl>> = {
   'PLAIN password': () => scram('plain', 'wrong'),

@@ -123,7 +123,8 @@ export class Seats {
       },
     });
     await listener.listen();
-    const watching = tls === null ? null : watchServerTls(listener.server as TlsServer, tls, report);
+    const watching =
+      tls === null ? null : watchServerTls(listener.server as TlsServer, tls, report);
     return {
       listener,
       stop: () => listener.stop(),

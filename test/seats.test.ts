@@ -13,6 +13,7 @@ import { AgentUnderTest, eventually } from './support/agent.ts';
 import { type Line, readLines } from './support/files.ts';
 import { total } from './support/metrics.ts';
 import { type Mosquitto, startMosquitto } from './support/mosquitto.ts';
+import { freePorts } from './support/ports.ts';
 
 const events = 120;
 const killAt = 40;
@@ -49,8 +50,13 @@ class Stage {
 
   static async open(way: Way): Promise<Stage> {
     const { seat, version, transport } = way;
-    const lines = ['max_queued_messages 0', 'max_inflight_messages 100'];
-    const broker = await startMosquitto({ lines, websocket: true });
+    const [websocketPort] = await freePorts(1);
+    const broker = await startMosquitto({
+      lines: [
+        ...['max_queued_messages 0', 'max_inflight_messages 500'],
+        ...[`listener ${websocketPort} 127.0.0.1`, 'protocol websockets'],
+      ],
+    });
     const websocket = transport === 'websocket';
     const listener = {
       websocket: websocket && seat !== 'source',
@@ -59,7 +65,7 @@ class Stage {
         : {}),
     };
     const url = websocket
-      ? `ws://127.0.0.1:${broker.websocketPort}/mqtt`
+      ? `ws://127.0.0.1:${websocketPort}/mqtt`
       : `mqtt://127.0.0.1:${broker.port}`;
     const source = {
       ...{ url, subscribe: ['plant/#', 'home/#'], qos: 2, device: '{1}' },

@@ -15,7 +15,7 @@ import { connect as connectTcp, isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
 import { type IConnackPacket, type IDisconnectPacket, MqttClient, ReasonCodes } from 'mqtt';
-import { mqttConnectWithinMs, mqttDisconnectWithinMs, websocketMessageBytes } from './bounds.ts';
+import { mqttConnectWithinMs, mqttDisconnectWithinMs } from './bounds.ts';
 import type { ClientTls, MqttClientConfig, MqttUrl } from './config/types.ts';
 import { type ErrorCode, messageOf, TidegateError } from './errors.ts';
 
@@ -287,7 +287,10 @@ function showUrl(url: MqttUrl): string {
 async function openSocket({ url, tls }: MqttClientConfig): Promise<Duplex> {
   const { host, port } = url;
   const secure = url.tls ? await secureContext(tls, host) : {};
-  if (url.websocket) return await openWebSocket(url, secure);
+  if (url.websocket) {
+    const { openWebSocket } = await import('./websocket.ts');
+    return openWebSocket(showUrl(url), secure);
+  }
   const address = { host, port, noDelay: true };
   return url.tls ? connectTls({ ...address, ...secure }) : connectTcp(address);
 }
@@ -303,15 +306,4 @@ async function secureContext(tls: ClientTls, host: string) {
     ...(key && { key }),
     ...(servername !== undefined && { servername }),
   };
-}
-
-async function openWebSocket(url: MqttUrl, secure: object): Promise<Duplex> {
-  const { createWebSocketStream, WebSocket } = await import('ws');
-  // [MQTT-6.0.0-3] the subprotocol's name is mqtt
-  const socket = new WebSocket(showUrl(url), ['mqtt'], {
-    ...secure,
-    perMessageDeflate: false,
-    maxPayload: websocketMessageBytes,
-  });
-  return createWebSocketStream(socket);
 }

@@ -4,12 +4,11 @@
  * A source (one connection) hands its bytes to `take`. One call into the core finds, rates, routes
  * and appends all frames of the chunk; the rows it leaves are told back to the source, which passes
  * on what was not captured and keeps what it owes an acknowledgement for. The open batch (a segment
- * of frames, and what changes in sessions with them) is sealed once the sockets of this turn of the
- * event loop were read (or after `commitEvery`) and sent to the buffer thread; while it is on its
- * way to the disk the next one fills: fsync time sets the batch size by itself. Only `committed`,
- * which the buffer thread sends after COMMIT returned, makes a source acknowledge (promise 1).
- * Backpressure: with `commitsInFlight` on their way and the open segment full, sources wait in turn
- * and nobody reads.
+ * and what changes in sessions with it) is sealed once the sockets of this turn of the event loop
+ * were read (or after `commitEvery`) and sent to the buffer thread; meanwhile the next one fills:
+ * fsync time sets the batch size by itself. Only `committed`, sent after COMMIT returned, makes a
+ * source acknowledge (promise 1). Backpressure: with `commitsInFlight` on their way and the open
+ * segment full, sources wait in turn and nobody reads.
  */
 import { commitsInFlight } from './bounds.ts';
 import type { Appender, SessionChange } from './buffer/protocol.ts';
@@ -52,11 +51,6 @@ export class Pipeline {
   /** What is captured or recorded now is owed to this commit. */
   get openCommit(): number {
     return this.#open.commit;
-  }
-
-  /** Sources that wait for a limit, or for room on the disk. */
-  get heldSources(): Source[] {
-    return [...this.#waiting, ...this.#parts.holds.sources];
   }
 
   /** @param budget the most frames this call may admit */

@@ -107,7 +107,8 @@ export class Seats {
     const login = Login.of(config, report);
     const grants = { receiveMaximum, topicAliasMaximum, maxPacketBytes: maxPacketSize };
     const listener = new MqttListener({
-      ...{ host: bind.host, port: bind.port, websocket, path, report, connectionsChanged },
+      ...{ host: bind.host, port: bind.port, path, report, connectionsChanged },
+      websocket: websocket ? (await import('./websocket.ts')).serveWebSocket : null,
       tls: tls === null ? null : serverTlsOptions(tls),
       partials: this.#partials,
       seat: {

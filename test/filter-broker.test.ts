@@ -269,7 +269,7 @@ test('a Topic Alias beyond the maximum, or never set, is answered with 0x94', as
   }
 });
 
-test('malformed packets are answered as the standard says, and the broker never sees them', async () => {
+test('malformed packets are answered as the standard says, and never passed on', async () => {
   await using rig = await rigWith();
   const cases: [bytes: string, reason: number][] = [
     ['3600000000', 0x81],
@@ -313,7 +313,7 @@ test('a PUBLISH behind a CONNECT that the broker refuses is not captured', async
   }
 });
 
-test('allow rules: what none allows is refused, captured or not, and so are subscriptions', async () => {
+test('allow rules: what none allows is refused, captured or not, also SUBSCRIBE', async () => {
   const access = {
     groupsFor: () => 0,
     mayPublish: () => false,

@@ -44,7 +44,7 @@ const onlyIn: Readonly<Record<string, RegExp>> = {
   '@assemblyscript/loader': /^agent\/frames\//,
   '@platformatic/kafka': /^agent\/egress\//,
   mqtt: /^agent\/mqtt-client\.ts$/,
-  ws: /^agent\/(mqtt-client\.ts$|ingress\/)/,
+  ws: /^agent\/websocket\.ts$/,
   aedes: /^agent\/broker\//,
   pino: /^agent\/telemetry\//,
   valibot: /^agent\/config\//,

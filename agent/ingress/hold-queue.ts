@@ -22,12 +22,10 @@ export class HoldQueue {
   readonly #timers = new Map<number, NodeJS.Timeout>();
 
   /** Sources that wait now. */
-  get sources(): Source[] {
-    return [...this.#alone.keys(), ...[...this.#shared.values()].flat()];
-  }
-
   get size(): number {
-    return this.sources.length;
+    let waiting = this.#alone.size;
+    for (const queue of this.#shared.values()) waiting += queue.length;
+    return waiting;
   }
 
   hold(source: Source, limit: number, shared: boolean, waitMs: number): void {

@@ -4,7 +4,11 @@
  * Alive of all of them with one timer, and lets go of those that were taken while the broker was
  * away once it is back: they come again and find it.
  */
-import { createServer as createHttpServer } from 'node:http';
+import {
+  createServer as createHttpServer,
+  type Server as HttpServer,
+  type IncomingMessage,
+} from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -21,10 +25,18 @@ import type { Path } from './source.ts';
 const tickMs = 1000;
 let connectionNumber = 0;
 
+/** agent/websocket.ts, handed in where the config has such a listener. */
+export type ServeWebSocket = (
+  server: HttpServer,
+  maxFrameBytes: number,
+  accept: (stream: Duplex, request: IncomingMessage) => void,
+) => void;
+
 export interface ListenerParts {
   readonly host: string;
   readonly port: number;
-  readonly websocket: boolean;
+  /** Devices come over WebSocket; null: over TCP. */
+  readonly websocket: ServeWebSocket | null;
   /** null: plain text. */
   readonly tls: TlsOptions | null;
   readonly seat: Seat;
@@ -74,7 +86,7 @@ export class MqttListener {
     const address = this.server.address();
     const bound = typeof address === 'object' && address !== null ? address.port : port;
     report('listenerBound', {
-      protocol: websocket ? 'mqtt over websocket' : 'mqtt',
+      protocol: websocket === null ? 'mqtt' : 'mqtt over websocket',
       host,
       port: bound,
       tls: tls !== null,
@@ -98,14 +110,12 @@ export class MqttListener {
 
   #serve(): Server {
     const { tls, websocket, seat } = this.#parts;
-    if (websocket) {
+    if (websocket !== null) {
       const http = { headersTimeout: connectWithinMs, requestTimeout: connectWithinMs };
       const server = tls === null ? createHttpServer(http) : createHttpsServer({ ...tls, ...http });
-      void import('./websocket.ts').then(({ serveWebSocket }) => {
-        serveWebSocket(server, seat.grants.maxPacketBytes, (stream, request) =>
-          this.#accept(stream, request.socket),
-        );
-      });
+      websocket(server, seat.grants.maxPacketBytes, (stream, request) =>
+        this.#accept(stream, request.socket),
+      );
       return server;
     }
     // A device may half-close after its last PUBLISH and still wait for the PUBACK.

@@ -1,13 +1,13 @@
 /**
  * The source seat: one connection to an existing broker, kept up for as long as the agent runs.
  *
- *   connecting ──CONNACK, SUBACK──▶ subscribed ──connection ends──▶ waiting (back-off) ──▶ connecting
+ *   connecting ──CONNACK, SUBACK──▶ subscribed ──ended──▶ waiting ──back-off──▶ connecting
  *        └──────────── any of them ──stop──▶ stopped
  *
- * The session at the broker is persistent: what is not acknowledged when we leave is sent again when
- * we come back. Topic Filters are subscribed at the first connection of a run (they may have changed
- * since) and whenever the broker has no session of ours; with version 5 the retained messages of a
- * filter that was there already do not come again (Retain Handling 1).
+ * The session at the broker is persistent: what is not acknowledged when we leave is sent again
+ * when we come back. Topic Filters are subscribed at the first connection of a run (they may have
+ * changed since) and whenever the broker has no session of ours; with version 5 the retained
+ * messages of a filter that was there already do not come again (Retain Handling 1).
  */
 import { sourceBackoffCapMs, sourceBackoffFirstMs } from '../bounds.ts';
 import type { MqttSourceConfig } from '../config/types.ts';

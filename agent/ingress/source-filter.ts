@@ -7,11 +7,11 @@
  *          ◀──────────────── what the client says, packet by packet ──
  *
  * The client does CONNECT, SUBSCRIBE and Keep Alive; the flow of PUBLISHes never reaches it. Those
- * that a route captures are acknowledged after the commit and not one by one; those that none wants
- * are acknowledged in their place. QoS 2 is taken exactly once, as in the listener seat. When a
- * route holds, nothing is read beyond a bound; the client's PINGREQ still goes out and is answered
- * to it here, so that it does not take our waiting for a dead broker: whether the broker is alive is
- * watched here, while we read.
+ * that a route captures are acknowledged after the commit and not one by one; those that none
+ * wants are acknowledged in their place. QoS 2 is taken exactly once, as in the listener seat.
+ * When a route holds, nothing is read beyond a bound; the client's PINGREQ still goes out and is
+ * answered to it here, so that it does not take our waiting for a dead broker: whether the broker
+ * is alive is watched here, while we read.
  */
 import { Duplex } from 'node:stream';
 import { readAheadBytes, socketBacklogBytes, unacknowledgedFrames } from '../bounds.ts';

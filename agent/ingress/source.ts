@@ -45,8 +45,9 @@ export interface CapturedFrame {
 export type Served = 'served' | 'more' | 'held';
 
 /**
- * `first`: only a CONNECT may come; `auth`: AUTH goes to and fro before CONNACK; `open`: a device behind its CONNECT; `down`: packets of the
- * broker to the device; `source`: packets of a broker to us, whose PUBLISHes are captured.
+ * `first`: only a CONNECT may come; `auth`: AUTH goes to and fro before CONNACK; `open`: a device
+ * behind its CONNECT; `down`: packets of the broker to the device; `source`: packets of a broker to
+ * us, whose PUBLISHes are captured.
  */
 export type Phase = 'first' | 'auth' | 'open' | 'down' | 'source';
 

@@ -1,6 +1,7 @@
 /**
  * Allow rules at SUBSCRIBE: Topic Filters that no rule covers are taken out before the broker sees
- * the packet, and stand as refused in the SUBACK that the device gets [MQTT-3.8.4-6] [MQTT-3.9.3-1].
+ * the packet, and stand as refused in the SUBACK that the device gets [MQTT-3.8.4-6]
+ * [MQTT-3.9.3-1].
  */
 import { binaryOf, PacketWalk, packetOf, propertiesOf, u16Of } from './packet-walk.ts';
 

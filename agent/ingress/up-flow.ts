@@ -213,7 +213,7 @@ export class UpFlow implements Source {
     for (let i = 0; i < pings; i++) this.#device.write(pingresp);
   }
 
-  /** Backpressure: we read exactly while we could take, and a bound ahead of a device that waits. */
+  /** Backpressure: we read while we could take, and a bound ahead of a device that waits. */
   #flow(): void {
     if (this.#calls.isClosed()) return;
     const { partials } = this.#parts;

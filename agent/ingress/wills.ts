@@ -1,10 +1,11 @@
 /**
- * Wills are events too [MQTT-3.1.2-8]: a Will whose Topic Name a route matches is kept durably with
- * the CONNECT (the CONNACK waits for its COMMIT), and appended when the connection ends without
- * DISCONNECT, or with 0x04, after its Will Delay, unless the session resumes before [MQTT-3.1.3-9].
- * The broker behind has the Will as well and serves local subscribers; here it only becomes a frame.
+ * Wills are events too [MQTT-3.1.2-8]: a Will whose Topic Name a route matches is kept durably
+ * with the CONNECT (the CONNACK waits for its COMMIT), and appended when the connection ends
+ * without DISCONNECT, or with 0x04, after its Will Delay, unless the session resumes before
+ * [MQTT-3.1.3-9]. The broker behind has the Will as well and serves local subscribers; here it
+ * only becomes a frame.
  *
- *   armed ──connection ends──▶ due (Will Delay) ──▶ PUBLISH on the path, in whose commit its row goes
+ *   armed ──connection ends──▶ due (Will Delay) ──▶ PUBLISH on the path; its row goes with it
  *     └──DISCONNECT 0x00──▶ discarded      └──session resumes──▶ discarded
  *
  * After a crash of the agent every connection is gone, so that what is stored is due.

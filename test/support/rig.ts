@@ -30,6 +30,7 @@ import type { Access } from '../../agent/ingress/seat.ts';
 import { Sessions } from '../../agent/ingress/sessions.ts';
 import { Wills } from '../../agent/ingress/wills.ts';
 import { Pipeline } from '../../agent/pipeline.ts';
+import { serveWebSocket } from '../../agent/websocket.ts';
 import { freePorts } from './ports.ts';
 
 const pollMs = 5;
@@ -178,7 +179,7 @@ export class Rig {
     this.port = (await freePorts(1))[0] as number;
     this.listener = new MqttListener({
       ...{ host: '127.0.0.1', port: this.port, tls: null, path, report },
-      websocket: options.websocket ?? false,
+      websocket: options.websocket ? serveWebSocket : null,
       partials: this.partials,
       seat: {
         ...{ scope: 'rig', embedded: port === undefined, whenBrokerDown, access, wills },

@@ -1,12 +1,13 @@
 /**
- * Devices over WebSocket (MQTT 3.1.1 and 5.0, section 6): each connection becomes the byte stream
- * that the filter knows, with its backpressure. Packets may begin and end anywhere in the frames
- * [MQTT-6.0.0-2]; a text frame ends the connection [MQTT-6.0.0-1]; the subprotocol is `mqtt`
- * [MQTT-6.0.0-3]. The server's side of the library is imported here alone.
+ * MQTT over WebSocket (MQTT 3.1.1 and 5.0, section 6), both ways: each connection becomes the byte
+ * stream that the seats know, with its backpressure. Packets may begin and end anywhere in the
+ * frames [MQTT-6.0.0-2]; a text frame ends the connection [MQTT-6.0.0-1]; the subprotocol is `mqtt`
+ * [MQTT-6.0.0-3]. Imported only where the config has such a seat.
  */
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { createWebSocketStream, type WebSocket, WebSocketServer } from 'ws';
+import { createWebSocketStream, WebSocket, WebSocketServer } from 'ws';
+import { websocketMessageBytes } from './bounds.ts';
 
 const subprotocols = ['mqtt', 'mqttv3.1'];
 const upgradeRequired = 426;
@@ -41,4 +42,14 @@ function streamOf(socket: WebSocket): Duplex {
     if (!isBinary) socket.close(unsupported, 'binary frames only');
   });
   return createWebSocketStream(socket, { allowHalfOpen: true });
+}
+
+/** A client's side. @param secure what TLS needs */
+export function openWebSocket(url: string, secure: object): Duplex {
+  const socket = new WebSocket(url, ['mqtt'], {
+    ...secure,
+    perMessageDeflate: false,
+    maxPayload: websocketMessageBytes,
+  });
+  return createWebSocketStream(socket);
 }

@@ -137,6 +137,7 @@ test('a device name never becomes levels, wildcards or a topic of the broker', (
     assert.equal(made.mayPublish(0, device, `${device}/x`), false, device);
     assert.equal(made.maySubscribe(0, device, `${device}/x`), false, device);
     assert.equal(made.maySubscribe(0, device, `up/${device}`), false, device);
+    assert.equal(made.mayPublish(0, device, '{device}/x'), false, device);
   }
   assert.equal(made.maySubscribe(0, 'pump', '$share/g/pump/x'), true);
   assert.equal(made.maySubscribe(0, 'pump', '$share/g'), false);

@@ -180,6 +180,18 @@ for (const [name, sasl] of Object.entries(strangers)) {
   });
 }
 
+test('a lane that halted at its log-in goes on after resume, once that is mended', async () => {
+  const tokenFile = join(folder, 'mended-token');
+  writeFileSync(tokenFile, tokenFor('gateway', -100));
+  const sasl: KafkaSasl = { mechanism: 'oauthbearer', token: null, tokenFile };
+  const { rig, topic, send } = await laneBy({ listener: 'LOGIN', sasl });
+  await waitFor(() => rig.states.at(-1) === 'halted');
+  writeFileSync(tokenFile, tokenFor('gateway', 60));
+  rig.forwarder.resume();
+  await send(2);
+  assert.deepEqual(await arrived(topic), ['0', '1']);
+});
+
 const troubled: [string, () => Way, RegExp][] = [
   ['an unknown CA', () => ({ listener: 'TLS', tls: { ca: null } }), /tlsUnknownCa/],
   ['a wrong name', () => ({ listener: 'TLS', tls: { serverName: 'else.test' } }), /tlsWrongName/],

@@ -102,6 +102,23 @@ test('comments, order and a symbolic link stay, and a bad file is not written ov
   writeFileSync(file, '');
 });
 
+test('the file is synced before it takes the old one’s place, and its folder after', async () => {
+  const trace = join(folder, 'trace');
+  const words = [process.execPath, main, 'password', file, 'traced'];
+  const traced = ['-f', '-qq', '-e', 'trace=fsync,fdatasync,rename,renameat2', '-o', trace];
+  let isFed = false;
+  const { code, err } = await run('strace', [...traced, ...words], () => {
+    if (isFed) return null;
+    isFed = true;
+    return 'hush\n';
+  });
+  assert.equal(code, 0, err);
+  const calls = readFileSync(trace, 'utf8').match(/\b(f(?:data)?sync|rename)/g);
+  assert.deepEqual(calls, ['fsync', 'rename', 'fsync']);
+  rmSync(trace);
+  writeFileSync(file, '');
+});
+
 test('what cannot be a user or a password is refused', async () => {
   const codes = async (input: string, ...args: string[]) => (await tidegate(input, ...args)).code;
   assert.equal(await codes('x\n', file, 'a:b'), 64);

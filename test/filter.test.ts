@@ -191,6 +191,29 @@ test('when the disk stands still, reading stops and memory does not grow', async
   await eventually('the rest is taken', () => rig.disk.segments.length > 3);
 });
 
+test('a device that waits for the disk gets its PINGRESP, and is shown as held', async () => {
+  await using rig = await Rig.start({ held: true });
+  const device = await rig.device('patient', 1);
+  const payload = 'x'.repeat(8_000);
+  for (let id = 1; rig.listener?.heldDevices.length === 0; id++) {
+    assert.ok(id < 1_000, 'two commits on their way and a full segment are far less');
+    device.publish('plant/1', payload, id);
+    if (id % 8 === 0) await sleep(2);
+  }
+  assert.deepEqual(rig.listener?.heldDevices, ['patient']);
+  for (let i = 1; i <= 5; i++) {
+    device.send({ cmd: 'pingreq' });
+    await device.until('pingresp', i);
+    await sleep(400);
+  }
+  assert.equal(device.ended, false, 'nor is it timed out by us or by the broker behind');
+  rig.disk.held = false;
+  rig.disk.release();
+  await eventually('it is let go', () => rig.listener?.heldDevices.length === 0);
+  await sleep(settleMs);
+  assert.equal(device.count('pingresp'), 5, 'each PINGREQ is answered once');
+});
+
 test('a packet beyond maxPacketSize costs that connection at its header', async () => {
   await using rig = await Rig.start({ maxPacketBytes: 1024 });
   const [good, bad] = [await rig.device('good'), await rig.device('bad')];

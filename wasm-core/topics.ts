@@ -237,10 +237,11 @@ function literalOf(trie: i32, parent: i32, at: i32, to: i32): i32 {
   return load<i32>(edgeSlot(trie, parent, levelHash(parent, at, to), at, to - at));
 }
 
-/** The level [at, to) is the device's name. Without one no level is. */
+/** The level [at, to) is the device's name. Without one no level is, nor one of the broker's own. */
 @inline
 function isDevice(at: i32, to: i32, device: i32, deviceBytes: i32): bool {
-  return deviceBytes > 0 && to - at == deviceBytes && memory.compare(at, device, deviceBytes) == 0;
+  if (deviceBytes == 0 || to - at != deviceBytes || load<u8>(device) == DOLLAR) return false;
+  return memory.compare(at, device, deviceBytes) == 0;
 }
 
 /** `union` is a constant where this is called: each kind has its own loop, without the other's. */

@@ -63,6 +63,8 @@ export class OpenSession {
   readonly #subscriptions = new SubscribeAccess();
   /** QoS 2 identifiers that the broker alone has: an embedded one is not asked of others. */
   readonly #brokersQos2 = new Set<number>();
+  /** QoS 2 identifiers that this connection published and did not release [MQTT 5.0 section 4.9]. */
+  readonly #unreleased = new Set<number>();
   readonly down: DownFlow;
   readonly acks = new AckQueue();
   readonly keepAlive = new KeepAlive();
@@ -170,7 +172,7 @@ export class OpenSession {
   /** [MQTT-3.3.4-9]: more than was granted is the device's error. */
   checkReceiveMaximum(): void {
     if (this.version !== version5) return;
-    const unanswered = this.acks.pubacks + (this.#session?.ids.size ?? 0);
+    const unanswered = this.acks.pubacks + this.#unreleased.size;
     if (unanswered <= this.granted.receiveMaximum) return;
     this.#calls.refuse('receiveMaximum', reasons.receiveMaximumExceeded);
   }
@@ -208,6 +210,7 @@ export class OpenSession {
   captured(frame: CapturedFrame): void {
     const { packetId, qos, verdict } = frame;
     this.#learn(frame);
+    if (qos === 2) this.#unreleased.add(packetId);
     if (verdict === 'deny') this.#deny(frame);
     else if (verdict === 'repeat') this.#repeat(frame);
     else if (verdict === 'drop') this.#drop(frame);
@@ -256,11 +259,13 @@ export class OpenSession {
 
   #oweAtOnce(frame: CapturedFrame, reasonCode: number, commit = -1, copied = false): void {
     if (frame.qos === 0) return;
+    if (reasonCode !== 0) this.#unreleased.delete(frame.packetId);
     this.acks.push(commit, frame.packetId, answerOf(frame.qos), copied, reasonCode);
     if (this.acks.length === 1) queueMicrotask(() => this.#calls.acknowledge());
   }
 
   #release(packet: Buffer, packetId: number): void {
+    this.#unreleased.delete(packetId);
     const known = this.#session?.ids.get(packetId);
     if (known !== undefined) {
       const commit = (this.#session as ClientSession).release(packetId, this.#calls.source());

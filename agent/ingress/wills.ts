@@ -98,7 +98,7 @@ export class Wills {
     const left = (this.#connections.get(key) ?? 1) - 1;
     if (left > 0) this.#connections.set(key, left);
     else this.#connections.delete(key);
-    if (will === null || this.#closed) return;
+    if (will === null || (this.#closed && !clean)) return;
     // Taken over by a connection that goes on with the session [MQTT-3.1.3-9].
     if (clean || (left > 0 && will.stored.delaySeconds > 0)) this.#discard(will);
     else this.#arrange(will);

@@ -3,14 +3,14 @@
  * accepted, refused, ended, and what stands between the socket and MQTT.js.
  */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { chmodSync, copyFileSync, renameSync } from 'node:fs';
+import { chmodSync, copyFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { Duplex, PassThrough } from 'node:stream';
 import { after, test } from 'node:test';
 import type { MqttClientConfig, MqttUrl } from '../agent/config/types.ts';
 import { connectMqtt, type MqttConnectOptions } from '../agent/mqtt-client.ts';
+import { Authority } from './support/certificates.ts';
 import { waitFor } from './support/egress-rig.ts';
 import { type Mosquitto, type MosquittoOptions, startMosquitto } from './support/mosquitto.ts';
 import { freePorts } from './support/ports.ts';
@@ -54,19 +54,6 @@ function optionsOf(client: MqttClientConfig, rest: Partial<MqttConnectOptions> =
   return { options, ended };
 }
 
-/** A certificate authority and a server's certificate for 127.0.0.1, in `directory`. */
-function certify(directory: string, name: string): void {
-  const openssl = (...words: string[]) =>
-    execFileSync('openssl', words, { cwd: directory, stdio: 'ignore' });
-  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-  openssl(
-    ...['req', '-x509', ...key, '-days', '2', '-subj', `/CN=${name}`],
-    ...['-addext', 'subjectAltName=IP:127.0.0.1,DNS:broker.example'],
-    ...['-keyout', `${name}.key`, '-out', `${name}.pem`],
-  );
-  chmodSync(join(directory, `${name}.key`), 0o644);
-}
-
 test('a connection tells what the server announced, of both versions', async () => {
   const broker = await server({ lines: ['max_packet_size 5000', 'max_qos 1'] });
   const of5 = await connectMqtt(optionsOf(clientOf(broker.port)).options);
@@ -108,23 +95,29 @@ test('TLS is checked, and a renewed certificate is taken at the next connect', a
   const [port = 0] = await freePorts(1);
   const broker = await server();
   const { directory } = broker;
-  certify(directory, 'one');
-  certify(directory, 'two');
-  const at = (name: string) => join(directory, name);
-  copyFileSync(at('two.pem'), at('ca.pem'));
-  const secured = [`listener ${port} 127.0.0.1`, `certfile ${at('one.pem')}`];
+  const trusted = new Authority(directory, 'trusted');
+  const other = new Authority(directory, 'other');
+  const files = trusted.sign('server', { altNames: 'IP:127.0.0.1,DNS:broker.example' });
+  for (const file of Object.values(files)) chmodSync(file, 0o644);
   await broker.kill();
-  await broker.start([...secured, `keyfile ${at('one.key')}`]);
-  const tls = { ...noTls, ca: at('ca.pem') };
-  const connect = (more: object = {}) =>
-    connectMqtt(optionsOf(clientOf(port, { tls: { ...tls, ...more } }, { tls: true })).options);
-  await assert.rejects(connect(), { code: 'upstreamUnreachable', message: /self.signed/ });
-  renameSync(at('one.pem'), at('ca.pem'));
+  await broker.start([
+    `listener ${port} 127.0.0.1`,
+    `certfile ${files.certificate}`,
+    `keyfile ${files.key}`,
+  ]);
+  const ca = join(directory, 'authority.pem');
+  const connect = (more: object = {}) => {
+    const tls = { ...noTls, ca, ...more };
+    return connectMqtt(optionsOf(clientOf(port, { tls }, { tls: true })).options);
+  };
+  copyFileSync(other.certificate, ca);
+  await assert.rejects(connect(), { code: 'upstreamUnreachable', message: /certificate/ });
+  copyFileSync(trusted.certificate, ca);
   await (await connect()).close();
   await (await connect({ serverName: 'broker.example' })).close();
-  const other = { code: 'upstreamUnreachable', message: /other.example/ };
-  await assert.rejects(connect({ serverName: 'other.example' }), other);
-  await assert.rejects(connect({ ca: at('gone.pem') }), { message: /gone\.pem/ });
+  const wrongName = { code: 'upstreamUnreachable', message: /other.example/ };
+  await assert.rejects(connect({ serverName: 'other.example' }), wrongName);
+  await assert.rejects(connect({ ca: join(directory, 'gone.pem') }), { message: /gone\.pem/ });
 });
 
 test('a refused connection is classed: bad credentials halt, in both versions', async () => {

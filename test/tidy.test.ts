@@ -38,7 +38,7 @@ const forbiddenWords = new Set(
 const shared = new Set(['agent/errors.ts', 'agent/events.ts', 'agent/bounds.ts']);
 /** Client libraries: each in exactly one file. */
 const clients = `mqtt nats @platformatic/kafka aedes pino pino-pretty better-sqlite3 amqplib rhea
-  fastify ws @assemblyscript/loader`.split(/\s+/);
+  fastify @assemblyscript/loader`.split(/\s+/);
 const onlyIn: Readonly<Record<string, RegExp>> = {
   'better-sqlite3': /^agent\/buffer\//,
   '@assemblyscript/loader': /^agent\/frames\//,

@@ -8,8 +8,8 @@
  *
  * It starts with everything down (promise 5): nothing here waits for an upstream or a broker.
  */
+import { LogAppender } from './appender.ts';
 import { type BufferPort, openBuffer } from './buffer/buffer.ts';
-import type { Appender } from './buffer/protocol.ts';
 import { bufferOptionsOf, lanesOf, restartKeys, routeDefinitionsOf } from './config/derive.ts';
 import { lastGoodKey } from './config/load.ts';
 import type { Config } from './config/types.ts';
@@ -21,6 +21,7 @@ import { systemClock } from './ingress/clock.ts';
 import { HoldQueue } from './ingress/hold-queue.ts';
 import { Pipeline } from './pipeline.ts';
 import { Seats } from './seats.ts';
+import type { DeadLetters } from './telemetry/http-dead.ts';
 import type { Telemetry } from './telemetry/telemetry.ts';
 
 export interface Agent {
@@ -31,6 +32,8 @@ export interface Agent {
   readonly halted: Promise<TidegateError>;
   pause(upstream: string): boolean;
   resume(upstream: string): boolean;
+  /** Dead letters, replayed and discarded. */
+  readonly dead: DeadLetters;
 }
 
 /** @throws TidegateError bindFailed, bufferLocked and the other reasons not to start */
@@ -60,6 +63,7 @@ class RunningAgent implements Agent {
   readonly #core = new PathCore();
   readonly #path: Pipeline;
   readonly #seats: Seats;
+  readonly dead: DeadLetters;
   readonly #halted = Promise.withResolvers<TidegateError>();
   #config: Config;
   #egress: EgressThreads;
@@ -72,14 +76,17 @@ class RunningAgent implements Agent {
     buffer.onFailed(this.#halted.resolve);
     this.#core.installRoutes(config.routes, buffer.opened.routeIds);
     this.#egress = this.#openEgress(config);
+    const clock = systemClock(buffer.opened.livedMs);
+    const appender = this.#appender();
     this.#path = new Pipeline({
       core: this.#core,
-      buffer: this.#appender(),
+      buffer: appender,
       telemetry,
       holds: new HoldQueue(),
-      clock: systemClock(buffer.opened.livedMs),
+      clock,
       commitEveryMs: config.buffer.commitEveryMs,
     });
+    this.dead = appender.deadLetters(this.#path, clock, report);
     const connectionsChanged = (delta: number): void => telemetry.connections(delta);
     const parts = { core: this.#core, path: this.#path, report, connectionsChanged };
     this.#seats = new Seats(parts, buffer.opened.sessions);
@@ -156,18 +163,11 @@ class RunningAgent implements Agent {
     });
   }
 
-  #appender(): Appender {
-    return {
-      opened: this.#buffer.opened,
-      append: (batch) => this.#buffer.append(batch),
-      onCommitted: (tell) => {
-        this.#buffer.onCommitted(({ commit, sequence, commitSeconds, bytes }) => {
-          if (sequence !== null) this.#telemetry.commit(commitSeconds, bytes);
-          const frames = this.#core.core.overflows();
-          if (frames > 0) this.#report('limitOverflow', { frames });
-          tell(commit);
-        });
-      },
-    };
+  #appender(): LogAppender {
+    return new LogAppender(this.#buffer, ({ sequence, commitSeconds, bytes }) => {
+      if (sequence !== null) this.#telemetry.commit(commitSeconds, bytes);
+      const frames = this.#core.core.overflows();
+      if (frames > 0) this.#report('limitOverflow', { frames });
+    });
   }
 }

@@ -122,6 +122,9 @@ export const bufferReserveBytes = 8 * MIB;
 export const sessionAgeMs = 7 * 24 * 3_600_000;
 /** Share of buffer.bytes that dead letters may take. */
 export const deadLetterShare = 0.25;
+/** Dead letters that one segment takes back: frames, and bytes of them (less than a segment). */
+export const replayFrames = 1_024;
+export const replayBytes = 512 * KIB;
 export const trimSegmentsPerCommit = 64;
 export const checkpointPages = 1_000;
 export const stopWithinDefaultMs = 5_000;
@@ -171,6 +174,9 @@ function assertBounds(): void {
   }
   if (readAheadTotalBytes >= partialPacketsBytes) {
     throw new RangeError('bounds: what is read ahead leaves room for partial packets');
+  }
+  if (replayBytes >= segmentRegionBytes) {
+    throw new RangeError('bounds: what is replayed at once fits into a segment');
   }
   if (egressWindowBytes < segmentRegionBytes) {
     throw new RangeError('bounds: egressWindowBytes holds at least one segment');

@@ -58,6 +58,8 @@ export const catalogue = {
   commit: { level: 'debug', text: 'commit' },
   laneRetrying: { level: 'warn', text: 'upstream unavailable: events wait in the buffer' },
   laneHalted: { level: 'error', text: 'upstream needs hands' },
+  deadReplayed: { level: 'info', text: 'dead letters replayed' },
+  deadDiscarded: { level: 'info', text: 'dead letters discarded' },
   recordBuried: { level: 'error', text: 'record buried as a dead letter' },
   unexpected: { level: 'error', text: 'unexpected' },
 } as const satisfies Record<string, { level: Level; text: string }>;

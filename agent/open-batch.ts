@@ -48,6 +48,14 @@ export class OpenBatch {
     return { batch, sources };
   }
 
+  /** Numbers for a segment that is made elsewhere. The batch in hand must be empty. */
+  place(frames: number): { sequence: number; firstFrame: number } {
+    const place = { sequence: this.#sequence, firstFrame: this.#firstFrame };
+    this.#sequence += 1;
+    this.#firstFrame += frames;
+    return place;
+  }
+
   #segment(): SealedSegment | null {
     const frames = this.#core.core.segmentFrames();
     if (frames === 0) return null;

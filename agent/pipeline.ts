@@ -14,8 +14,7 @@ import { commitsInFlight } from './bounds.ts';
 import type { Appender, SessionChange } from './buffer/protocol.ts';
 import type { Route } from './config/types.ts';
 import type { PathCore } from './frames/path-core.ts';
-import type { StopName, VerdictName } from './frames/rows.ts';
-import { stopNames } from './frames/rows.ts';
+import { type StopName, stopNames, type VerdictName } from './frames/rows.ts';
 import { tellRow } from './frames/tell-row.ts';
 import type { Clock } from './ingress/clock.ts';
 import type { HoldQueue } from './ingress/hold-queue.ts';
@@ -48,12 +47,10 @@ export class Pipeline {
     parts.buffer.onCommitted((commit) => this.#committed(commit));
   }
 
-  /** What is captured or recorded now is owed to this commit. */
   get openCommit(): number {
     return this.#open.commit;
   }
 
-  /** @param budget the most frames this call may admit */
   take(source: Source, bytes: Uint8Array, budget: number): Taken {
     const { core: path, clock, holds, telemetry } = this.#parts;
     const { core } = path;
@@ -92,17 +89,21 @@ export class Pipeline {
     this.#parts.core.installRoutes(routes, routeIds);
   }
 
-  /** A source that is gone waits for nothing. */
+  /** A place behind what is open, for a segment made elsewhere (replayed dead letters). */
+  place(frames: number): { sequence: number; firstFrame: number } {
+    this.#seal();
+    return this.#open.place(frames);
+  }
+
   leave(source: Source): void {
     this.#waiting = this.#waiting.filter((other) => other !== source);
     this.#parts.holds.leave(source);
   }
 
-  /** Seals what is open; resolves when everything sealed is on disk, or at the deadline. */
+  /** Resolves when everything is sealed and on disk, or at the deadline. */
   async flush(withinMs: number): Promise<void> {
     const deadline = performance.now() + withinMs;
-    while (!this.#open.isEmpty || this.#inFlight > 0) {
-      if (performance.now() > deadline) return;
+    while ((!this.#open.isEmpty || this.#inFlight > 0) && performance.now() <= deadline) {
       if (this.#inFlight < commitsInFlight) this.#seal();
       await new Promise((resolve) => setTimeout(resolve, 1));
     }

@@ -231,6 +231,7 @@ async function serve(): Promise<{ telemetry: Telemetry; port: number; commands: 
       telemetry,
       gateway: 'gw',
       version: '1.2.3',
+      dead: () => null,
       command(action, upstream) {
         commands.push(`${action} ${upstream}`);
         return upstream === 'cloud' ? 'done' : 'unknown';

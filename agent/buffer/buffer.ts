@@ -12,10 +12,13 @@ import type {
   BufferOptions,
   BufferStart,
   BufferStat,
+  DeadSelection,
   FromBuffer,
   LaneName,
   LaneSpec,
+  ReplayRequest,
   RouteDefinition,
+  TakenLetters,
   ToBuffer,
 } from './protocol.ts';
 
@@ -46,6 +49,10 @@ export interface BufferPort {
     routes: readonly RouteDefinition[],
     options: BufferOptions,
   ): Promise<readonly number[]>;
+  /** A segment's worth of dead letters; they stay until a batch that replays them commits. */
+  takeDead(request: ReplayRequest): Promise<TakenLetters>;
+  /** @returns how many there were */
+  discardDead(selection: DeadSelection): Promise<number>;
   putMeta(key: string, value: string): void;
   /** Commits what waits and can, empties the WAL, closes the file. */
   stop(): Promise<void>;
@@ -144,6 +151,16 @@ class WorkerBuffer implements BufferPort {
     }
     const ask = (id: number): ToBuffer => ({ kind: 'configure', id, lanes, routes, options });
     return (await this.#ask('configured', ask)).routeIds;
+  }
+
+  async takeDead(request: ReplayRequest): Promise<TakenLetters> {
+    const ask = (id: number): ToBuffer => ({ kind: 'takeDead', id, request });
+    return (await this.#ask('deadTaken', ask)).taken;
+  }
+
+  async discardDead(selection: DeadSelection): Promise<number> {
+    const ask = (id: number): ToBuffer => ({ kind: 'discardDead', id, selection });
+    return (await this.#ask('deadDiscarded', ask)).letters;
   }
 
   putMeta(key: string, value: string): void {

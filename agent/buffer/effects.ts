@@ -13,6 +13,7 @@ export interface Effects {
   readonly report: Report;
   committed(append: Append, commitSeconds: number): void;
   advanced(lane: LaneName, id: number): void;
+  discarded(id: number, letters: number): void;
   configured(id: number, routeIds: readonly number[]): void;
   jumped(lane: LaneName, generation: number, position: CursorPosition): void;
   failed(error: TidegateError): void;

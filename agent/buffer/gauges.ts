@@ -3,9 +3,11 @@
  * sums; the only thing asked of the disk is the age of the segment each cursor stands at.
  */
 import type { Fill } from './capacity.ts';
+import { pragmaNumber, type Sqlite } from './database.ts';
 import { type LaneState, type LogState, laneGauge } from './log-state.ts';
 import type { BufferGauges, BufferStat } from './protocol.ts';
-import type { Statements } from './statements.ts';
+import { countSessions } from './sessions.ts';
+import { readMeta, type Statements } from './statements.ts';
 
 export interface GaugeView {
   readonly state: LogState;
@@ -34,13 +36,16 @@ export function gaugesOf(
   };
 }
 
-export function statOf(
-  gauges: BufferGauges,
-  state: LogState,
-  file: Pick<BufferStat, 'epoch' | 'layoutVersion' | 'sessions'>,
-): BufferStat {
+export type Facts = Pick<BufferStat, 'epoch' | 'layoutVersion' | 'sessions'>;
+
+export function factsOf(db: Sqlite): Facts {
+  const layoutVersion = pragmaNumber(db, 'user_version');
+  return { epoch: readMeta(db, 'epoch') ?? '', layoutVersion, sessions: countSessions(db) };
+}
+
+export function statOf(gauges: BufferGauges, state: LogState, facts: Facts): BufferStat {
   const { firstSequence, nextSequence, nextFrame, damagedSegments } = state;
-  return { ...gauges, ...file, firstSequence, nextSequence, nextFrame, damagedSegments };
+  return { ...gauges, ...facts, firstSequence, nextSequence, nextFrame, damagedSegments };
 }
 
 function ageMs(view: GaugeView, lane: LaneState): number {

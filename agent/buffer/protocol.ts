@@ -106,6 +106,8 @@ export interface Batch {
   readonly segment: SealedSegment | null;
   /** In this order. */
   readonly sessions: readonly SessionChange[];
+  /** Dead letters whose frames the segment carries again: they go with its COMMIT. */
+  readonly replayed?: readonly number[];
 }
 
 /** The buffer as the path sees it. */
@@ -125,6 +127,8 @@ export type ToBuffer =
   | ({ readonly kind: 'append' } & Batch)
   | { readonly kind: 'egress'; readonly port: MessagePort; readonly lanes: readonly LaneName[] }
   | ({ readonly kind: 'configure'; readonly id: number } & BufferStart)
+  | { readonly kind: 'takeDead'; readonly id: number; readonly request: ReplayRequest }
+  | { readonly kind: 'discardDead'; readonly id: number; readonly selection: DeadSelection }
   | { readonly kind: 'meta'; readonly key: string; readonly value: string }
   | { readonly kind: 'stat'; readonly id: number }
   | { readonly kind: 'stop' };
@@ -153,6 +157,8 @@ export type FromBuffer =
   | { readonly kind: 'stat'; readonly id: number; readonly stat: BufferStat }
   /** Stored ids of the routes, in the same order: the lanes are on disk, the bounds hold. */
   | { readonly kind: 'configured'; readonly id: number; readonly routeIds: readonly number[] }
+  | { readonly kind: 'deadTaken'; readonly id: number; readonly taken: TakenLetters }
+  | { readonly kind: 'deadDiscarded'; readonly id: number; readonly letters: number }
   | { readonly kind: 'event'; readonly name: EventName; readonly fields: Fields }
   | { readonly kind: 'failed'; readonly code: string; readonly message: string }
   | { readonly kind: 'stopped' };
@@ -245,4 +251,40 @@ export interface DeadLetter {
   readonly routeId: number;
   readonly routeName: string;
   readonly bytes: number;
+}
+
+/** Which dead letters an operator means: those that fit all that is said. */
+export interface DeadSelection {
+  /** null: all. */
+  readonly ids: readonly number[] | null;
+  readonly lane: LaneName | null;
+  readonly reason: string | null;
+}
+
+/** One step of a replay: a segment's worth. */
+export interface ReplayRequest {
+  readonly selection: DeadSelection;
+  /** A route of the present config in the place of the stored ones. */
+  readonly route: string | null;
+  /** Begin behind this id. */
+  readonly after: number;
+  /** The newest id when the replay began: what is buried again is not replayed again. */
+  readonly upTo: number | null;
+}
+
+export interface TakenLetter {
+  readonly id: number;
+  /** Leads to the lane that buried it, and to no other. */
+  readonly routeId: number;
+  /** The frame, as its segment held it. */
+  readonly body: Uint8Array;
+}
+
+export interface TakenLetters {
+  readonly letters: readonly TakenLetter[];
+  readonly refused: readonly { readonly id: number; readonly why: string }[];
+  /** The last id looked at; with `upTo`, where the next step begins. */
+  readonly after: number;
+  readonly upTo: number;
+  readonly more: boolean;
 }

@@ -12,11 +12,10 @@ import {
   type Sqlite,
   type Statement,
 } from './database.ts';
-import { gaugesOf, statOf } from './gauges.ts';
+import { factsOf, gaugesOf, statOf } from './gauges.ts';
 import { loadState } from './log-state.ts';
 import type { BufferStat, DeadLetter, RouteDefinition } from './protocol.ts';
 import { parseDefinition, type RouteFrames, Routes } from './routes.ts';
-import { countSessions } from './sessions.ts';
 import { eachHead, readMeta, readRoutes, type SegmentHead } from './statements.ts';
 
 export interface StoredSegment {
@@ -33,6 +32,10 @@ interface SegmentRow extends Omit<StoredSegment, 'routes'> {
 }
 
 const columns = 'sequence, first_frame AS firstFrame, frames, routes';
+const letterSelect =
+  'SELECT d.id, d.lane, d.reason, d.detail, d.created AS createdMs, d.route AS routeId,' +
+  " coalesce(r.name, '') AS routeName, d.bytes FROM dead_letter d" +
+  ' LEFT JOIN route r ON r.id = d.route';
 const deadLettersDefault = 100;
 
 export class BufferReader {
@@ -104,13 +107,12 @@ export class BufferReader {
 
   /** Dead letters in the order of their burial. */
   deadLetters(afterId = 0, most = deadLettersDefault): DeadLetter[] {
-    return this.#db
-      .prepare<[number, number], DeadLetter>(
-        'SELECT d.id, d.lane, d.reason, d.detail, d.created AS createdMs, d.route AS routeId,' +
-          " coalesce(r.name, '') AS routeName, d.bytes FROM dead_letter d" +
-          ' LEFT JOIN route r ON r.id = d.route WHERE d.id > ? ORDER BY d.id LIMIT ?',
-      )
-      .all(afterId, most);
+    const sql = `${letterSelect} WHERE d.id > ? ORDER BY d.id LIMIT ?`;
+    return this.#db.prepare<[number, number], DeadLetter>(sql).all(afterId, most);
+  }
+
+  deadLetter(id: number): DeadLetter | undefined {
+    return this.#db.prepare<[number], DeadLetter>(`${letterSelect} WHERE d.id = ?`).get(id);
   }
 
   /** The frame of a dead letter, as its segment held it. */
@@ -134,12 +136,7 @@ export class BufferReader {
     const view = { state, sql, livedMs: state.livedMs, fill };
     const gauges = gaugesOf(view, Number(readMeta(this.#db, 'limitBytes') ?? 0), null);
     const lanes = gauges.lanes.map((lane) => ({ ...lane, configured: true }));
-    const file = {
-      epoch: readMeta(this.#db, 'epoch') ?? '',
-      layoutVersion: pragmaNumber(this.#db, 'user_version'),
-      sessions: countSessions(this.#db),
-    };
-    return statOf({ ...gauges, lanes }, state, file);
+    return statOf({ ...gauges, lanes }, state, factsOf(this.#db));
   }
 
   meta(key: string): string | undefined {

@@ -52,6 +52,11 @@ export class Routes {
     for (const row of rows) this.#known(row.id).stored = true;
   }
 
+  definition(id: number): RouteDefinition | undefined {
+    const known = this.#byId.get(id);
+    return known && parseDefinition(known.row.definition);
+  }
+
   /** Frames of a segment that have a target in this lane. A route that is lost has none. */
   targeted(used: RouteFrames, lane: LaneName): number {
     let frames = 0;

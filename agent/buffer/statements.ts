@@ -195,8 +195,14 @@ export class Statements {
     return { letters, bytes: gone };
   }
 
-  deadSums(): DeadSums {
-    return readDeadSums(this.#db);
+  /** Those that are there of these. */
+  deleteDead(ids: readonly number[]): DeadSums {
+    const text = JSON.stringify(ids);
+    const where = 'WHERE id IN (SELECT value FROM json_each(?))';
+    const sums = 'SELECT count(*) AS letters, coalesce(sum(bytes), 0) AS bytes FROM dead_letter';
+    const gone = this.#db.prepare<[string], DeadSums>(`${sums} ${where}`).get(text);
+    this.#db.prepare(`DELETE FROM dead_letter ${where}`).run(text);
+    return gone ?? { letters: 0, bytes: 0 };
   }
 
   /** Moves a body to damaged_segment (or lets it go), and leaves the emptied row in the log. */

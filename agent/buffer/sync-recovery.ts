@@ -7,11 +7,12 @@
  *
  * The failed transaction may have come through with it (its pages were in the WAL): then it must
  * not be done twice. It was atomic, so any of its rows tells for all: its segment, else the cursors
- * it moved, else the sessions it changed (which may have been so before: then they are on disk, and
- * that is all that was asked).
+ * it moved, else the sessions it changed and the dead letters it discarded (which may have been so
+ * before: then it is on disk, and that is all that was asked).
  */
 import { TidegateError } from '../errors.ts';
 import { openWriter, type Sqlite } from './database.ts';
+import { lettersGone } from './dead-letters.ts';
 import { sessionsHold } from './sessions.ts';
 import { type CursorRow, readCursors, Statements } from './statements.ts';
 import type { Append } from './transaction.ts';
@@ -58,9 +59,10 @@ export function wasApplied(
   db: Sqlite,
   changed: readonly CursorRow[],
   append: Append | null,
+  discarded: readonly number[] = [],
 ): boolean {
   if (append?.segment) return new Statements(db).has(append.segment.sequence);
   const stored = new Map(readCursors(db).map((row) => [row.lane, JSON.stringify(row)]));
   const moved = changed.every((row) => stored.get(row.lane) === JSON.stringify(row));
-  return moved && sessionsHold(db, append?.sessions ?? []);
+  return moved && lettersGone(db, discarded) && sessionsHold(db, append?.sessions ?? []);
 }

@@ -48,6 +48,7 @@ const effects: Effects = {
     const wake: BufferToEgress = { kind: 'committed', lastSequence: sequence };
     for (const port of egressPorts) port.postMessage(wake);
   },
+  discarded: (id, letters) => say({ kind: 'deadDiscarded', id, letters }),
   configured: (id, routeIds) => say({ kind: 'configured', id, routeIds }),
   advanced: (lane, id) => tell(lane, { kind: 'advanced', lane, id }),
   jumped: (lane, generation, position) =>
@@ -80,12 +81,20 @@ function run(writer: Writer): void {
     guard(() => {
       if (message.kind === 'append') writer.append(message);
       else if (message.kind === 'egress') connect(writer, message.port, message.lanes);
-      else if (message.kind === 'configure') writer.configure(message);
       else if (message.kind === 'meta') writer.putMeta(message.key, message.value);
-      else if (message.kind === 'stat') say({ kind: 'stat', id: message.id, stat: writer.stat() });
-      else stop(writer, ticking);
+      else if (message.kind === 'stop') stop(writer, ticking);
+      else answer(writer, message);
     });
   });
+}
+
+function answer(writer: Writer, asked: Extract<ToBuffer, { id: number }>): void {
+  const { id, kind } = asked;
+  if (kind === 'stat') say({ kind, id, stat: writer.stat() });
+  else if (kind === 'takeDead') {
+    say({ kind: 'deadTaken', id, taken: writer.takeDead(asked.request) });
+  } else if (kind === 'discardDead') writer.discardDead(asked);
+  else writer.configure(asked);
 }
 
 /** The newest port of a lane wins: what an older one still says of it goes unheard. */

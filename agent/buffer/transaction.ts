@@ -1,14 +1,14 @@
 /**
  * What one transaction does, between BEGIN IMMEDIATE and COMMIT, on a copy of the state:
  *
- *   0 the lanes of a new config
+ *   0 the lanes of a new config; dead letters that an operator discards
  *   1 pending advances: dead letters, set-aside segments, cursors (so that burial and the cursor
  *     past it are one transaction)
  *   2 lanes beyond their lag with `skip` jump ahead
  *   3 under `dropOldest`, what is older than buffer.age goes; trim a bounded number of segments
  *   4 room for the append: hold, or evict the oldest
  *   5 the append: route definitions it is first to use, its segment, the lanes' counters; what
- *     it changes in sessions
+ *     it changes in sessions; dead letters whose frames it carries again
  *   6 the cursor rows that changed
  *
  * A held append does not undo 0 to 3: what they free is what it waits for.
@@ -43,6 +43,8 @@ export type Append = Extract<ToBuffer, { kind: 'append' }>;
 export interface Task {
   /** Of a config that is new with this transaction. */
   readonly lanes: readonly LaneSpec[] | null;
+  /** Ids of dead letters. */
+  readonly discarded: readonly number[];
   readonly append: Append | null;
   readonly advances: readonly EgressToBuffer[];
   readonly options: BufferOptions;
@@ -67,6 +69,7 @@ export function transact(work: Work, task: Task): Done {
     configureLanes(work.state, task.lanes, work.routes, (visit) => work.sql.eachHead(visit));
     work.sql.putMeta('limitBytes', String(task.options.bytes));
   }
+  deleteDead(work, task.discarded);
   const { answered, blocked } = applyAdvances(work, task);
   const { append } = task;
   const next = append?.segment ? headOf(append.segment) : null;
@@ -77,6 +80,7 @@ export function transact(work: Work, task: Task): Done {
   const taken = hold === null ? append : null;
   const routes = taken?.segment ? insert(work, taken.segment) : [];
   if (taken) work.sql.sessions.apply(taken.sessions, task.livedMs);
+  if (taken?.replayed) deleteDead(work, taken.replayed);
   const changed: CursorRow[] = [];
   for (const [name, lane] of work.state.lanes) {
     if (same(task.before.get(name), lane)) continue;
@@ -119,6 +123,13 @@ function roomToBury(work: Work, task: Task, advance: EgressToBuffer): boolean {
   state.deadLetterBytes -= gone.bytes;
   work.report('bufferEvicted', { deadLetters: gone.letters, bytes: gone.bytes, reason: 'full' });
   return true;
+}
+
+function deleteDead({ sql, state }: Work, ids: readonly number[]): void {
+  if (ids.length === 0) return;
+  const gone = sql.deleteDead(ids);
+  state.deadLetters -= gone.letters;
+  state.deadLetterBytes -= gone.bytes;
 }
 
 function bury(

@@ -113,3 +113,10 @@ export class Upkeep {
     this.#report('bufferAged', { ageMs: Math.round(livedMs - oldest.livedMs) });
   }
 }
+
+/** Something may have grown too old without an append to notice it. */
+export function mayAge(options: BufferOptions, state: Readonly<LogState>): boolean {
+  if (options.whenFull === 'dropOldest' && state.segments > 1) return true;
+  const lanes = [...state.lanes.values()];
+  return lanes.some((lane) => lane.lag?.over === 'skip' && lane.backlogFrames > 0);
+}

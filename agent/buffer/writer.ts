@@ -15,17 +15,12 @@
 import { checkpointPages } from '../bounds.ts';
 import { type ErrorCode, messageOf, TidegateError } from '../errors.ts';
 import type { EventName, Fields, Report } from '../events.ts';
+import { Asks, type Configure, type DiscardDead } from './asks.ts';
 import { Capacity } from './capacity.ts';
-import {
-  canonicalPath,
-  isDamage,
-  isDiskFull,
-  isInputOutput,
-  migrations,
-  sqliteCode,
-} from './database.ts';
+import { canonicalPath, isDamage, isDiskFull, isInputOutput, sqliteCode } from './database.ts';
+import { selectedIds, takeLetters } from './dead-letters.ts';
 import type { Effects } from './effects.ts';
-import { gaugesOf, statOf } from './gauges.ts';
+import { factsOf, gaugesOf, statOf } from './gauges.ts';
 import { cloneState, type LogState } from './log-state.ts';
 import { type OpenLog, openLog } from './open-log.ts';
 import type { Work } from './passing.ts';
@@ -35,17 +30,17 @@ import type {
   BufferStat,
   EgressToBuffer,
   LaneName,
+  ReplayRequest,
   SessionRow,
-  ToBuffer,
+  TakenLetters,
 } from './protocol.ts';
 import { markDamaged } from './salvage.ts';
-import { countSessions, readSessions } from './sessions.ts';
+import { readSessions } from './sessions.ts';
 import { reopenAfterSync, wasApplied } from './sync-recovery.ts';
 import { type Append, type Done, type Task, transact } from './transaction.ts';
 import { trimmable } from './trim.ts';
-import { Upkeep } from './upkeep.ts';
+import { mayAge, Upkeep } from './upkeep.ts';
 
-export type Configure = Extract<ToBuffer, { kind: 'configure' }>;
 export type Mode = 'running' | 'holding' | 'diskFull' | 'failed' | 'stopped';
 
 /** `held`: the append (if any) waits; `again`: the same is to be tried at once. */
@@ -63,11 +58,10 @@ export class Writer {
   readonly #openedAtMs: number;
   readonly #livedBeforeMs: number;
   readonly #waiting: Append[] = [];
+  readonly #asks = new Asks();
   #log: OpenLog;
   #state: LogState;
   #pending: EgressToBuffer[] = [];
-  /** Configs whose lanes are not on disk yet; the bounds of the last one hold already. */
-  #configuring: Configure[] = [];
   #mode: Mode = 'running';
   /** Why appends or burials wait, as the gauges say it. */
   #holdReason: string | null = null;
@@ -135,9 +129,23 @@ export class Writer {
     this.#start = { options, lanes, routes };
     this.#upkeep.configure(options);
     this.#tune();
-    this.#configuring.push(configure);
+    this.#asks.configure(configure);
     this.#commitAlone();
     this.run();
+  }
+
+  /** Dead letters to be replayed. They stay until the segment that replays them is committed. */
+  takeDead(request: ReplayRequest): TakenLetters {
+    const { db, routes } = this.#log;
+    const { routes: definitions } = this.#start;
+    const hasLane = (lane: LaneName) => this.#state.lanes.has(lane);
+    return takeLetters({ db, routes, definitions, hasLane }, request);
+  }
+
+  /** A burial that waits may find the room that this makes, in the same commit. */
+  discardDead({ id, selection }: DiscardDead): void {
+    this.#asks.discard(id, selectedIds(this.#log.db, selection));
+    this.#commitAlone();
   }
 
   /**
@@ -189,7 +197,7 @@ export class Writer {
     );
     if (this.#mode === 'diskFull' && this.#upkeep.remakeReserve(this.#log.reserve)) this.#release();
     if (this.#waiting.length > 0 && this.#mode !== 'diskFull') this.run();
-    else if (this.#waitsForCommit || this.#mayAge()) this.#commitAlone();
+    else if (this.#waitsForCommit || mayAge(this.#start.options, this.#state)) this.#commitAlone();
     if (this.#waiting.length === 0 && this.#alive) this.#settle(null);
   }
 
@@ -207,9 +215,7 @@ export class Writer {
   }
 
   stat(): BufferStat {
-    const { db, epoch } = this.#log;
-    const view = { layoutVersion: migrations.length, sessions: countSessions(db), epoch };
-    return statOf(this.gauges(), this.#state, view);
+    return statOf(this.gauges(), this.#state, factsOf(this.#log.db));
   }
 
   stop(): void {
@@ -224,7 +230,7 @@ export class Writer {
   }
 
   get #waitsForCommit(): boolean {
-    return this.#pending.length > 0 || this.#configuring.length > 0;
+    return this.#pending.length > 0 || this.#asks.waiting;
   }
 
   get #alive(): boolean {
@@ -237,9 +243,10 @@ export class Writer {
   }
 
   #commit(append: Append | null): CommitResult {
-    const { sql } = this.#log;
+    const { sql, routes } = this.#log;
     const notes: [EventName, Fields | undefined][] = [];
-    const work = this.#work((name, fields) => notes.push([name, fields]));
+    const report: Report = (name, fields) => notes.push([name, fields]);
+    const work: Work = { sql, routes, state: cloneState(this.#state), report };
     const startedMs = this.#effects.monotonicMs();
     const task = this.#task(append);
     let done: Done | null = null;
@@ -268,9 +275,7 @@ export class Writer {
     this.commits += 1;
     this.#log.routes.markStored(done.routes);
     for (const advance of done.answered) this.#effects.advanced(advance.lane, advance.id);
-    for (const { id, routes } of this.#configuring.splice(0)) {
-      this.#effects.configured(id, this.routeIds(routes));
-    }
+    this.#asks.answer(this.#effects, (routes) => this.routeIds(routes));
     for (const lane of work.state.lanes.values()) {
       const known = before.get(lane.lane);
       if (!known || known.generation === lane.generation) continue;
@@ -307,7 +312,9 @@ export class Writer {
       this.#log = { ...this.#log, db, sql };
       this.#capacity.rebind(sql);
       this.#effects.report('bufferSyncRecovered', {});
-      return done && wasApplied(db, done.changed, append) ? 'committed' : 'again';
+      return done && wasApplied(db, done.changed, append, this.#asks.discarded)
+        ? 'committed'
+        : 'again';
     } catch (cause) {
       this.#fail('bufferSyncFailed', messageOf(cause), cause);
       return 'held';
@@ -369,20 +376,10 @@ export class Writer {
     this.#holdReason = null;
   }
 
-  /** Something may have grown too old without an append to notice it. */
-  #mayAge(): boolean {
-    if (this.#start.options.whenFull === 'dropOldest' && this.#state.segments > 1) return true;
-    const lanes = [...this.#state.lanes.values()];
-    return lanes.some((lane) => lane.lag?.over === 'skip' && lane.backlogFrames > 0);
-  }
-  #work(report: Report = this.#effects.report): Work {
-    const { sql, routes } = this.#log;
-    return { sql, routes, state: cloneState(this.#state), report };
-  }
-
   #task(append: Append | null): Task {
     return {
-      lanes: this.#configuring.length > 0 ? this.#start.lanes : null,
+      lanes: this.#asks.reconfigures ? this.#start.lanes : null,
+      discarded: this.#asks.discarded,
       append,
       advances: this.#pending,
       options: this.#start.options,

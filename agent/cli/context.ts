@@ -6,7 +6,7 @@ import type { Environment } from '../config/types.ts';
 
 export interface CliContext {
   readonly env: Environment;
-  out(text: string): void;
+  out(text: string | Uint8Array): void;
   err(text: string): void;
   /** Standard output is a terminal. */
   readonly isTerminal: boolean;

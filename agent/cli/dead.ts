@@ -1,13 +1,15 @@
 /**
- * `tidegate dead list`: the dead letters of a buffer file, oldest first, agent running or not.
- * It reads only; nothing is replayed or discarded from here yet.
+ * `tidegate dead list`: the dead letters of a buffer file, oldest first, agent running or not. And
+ * where the commands on dead letters are put together: show, replay, discard.
  */
 import type { Command } from 'commander';
 import type { DeadLetter } from '../buffer/protocol.ts';
 import { exitCodes, TidegateError } from '../errors.ts';
 import { type CliContext, jsonFlag, type Perform } from './context.ts';
+import { addReplay } from './dead-replay.ts';
+import { addShow } from './dead-show.ts';
 import { bufferFlag, bufferPathOf, configFlag, type LocateFlags } from './locate.ts';
-import { table } from './table.ts';
+import { table, visible } from './table.ts';
 
 interface ListFlags extends LocateFlags {
   readonly after: string;
@@ -34,6 +36,8 @@ Examples:
   $ tidegate dead list --buffer ./tidegate.db --after 100 --json`,
     )
     .action((flags: ListFlags) => perform(() => list(flags, context)));
+  addShow(dead, context, perform);
+  addReplay(dead, context, perform);
 }
 
 async function list(flags: ListFlags, context: CliContext): Promise<number> {
@@ -61,7 +65,7 @@ function show(letters: readonly DeadLetter[], most: number): string {
     new Date(letter.createdMs).toISOString(),
     letter.bytes,
     letter.reason,
-    letter.detail,
+    visible(letter.detail),
   ]);
   const shown = table([['ID', 'LANE', 'ROUTE', 'BURIED', 'BYTES', 'REASON', 'DETAIL'], ...rows]);
   const last = letters.at(-1);

@@ -170,6 +170,7 @@ async function openHttpPort(
       if (!running) return 'starting';
       return running[action](upstream) ? 'done' : 'unknown';
     },
+    dead: () => agent()?.dead ?? null,
   });
 }
 

@@ -2,6 +2,8 @@
  * Columns for people: the first row is the heading, columns of numbers stand right.
  * Machines are given `--json` instead, so nothing here is a format to be parsed.
  */
+import { stripVTControlCharacters } from 'node:util';
+
 export type Cell = string | number;
 
 export function table(rows: readonly (readonly Cell[])[]): string {
@@ -22,4 +24,9 @@ export function table(rows: readonly (readonly Cell[])[]): string {
       .trimEnd(),
   );
   return `${lines.join('\n')}\n`;
+}
+
+/** Text of devices, shown: it must not move the cursor or colour the terminal. */
+export function visible(text: string): string {
+  return stripVTControlCharacters(text).replaceAll(/[^\P{Cc}\n\t]/gu, '�');
 }

@@ -3,12 +3,10 @@
  * lasts until resume or a restart; events wait in the buffer meanwhile.
  */
 import type { Command } from 'commander';
-import { exitCodes, messageOf, TidegateError } from '../errors.ts';
+import { exitCodes } from '../errors.ts';
+import { askAgent } from './ask.ts';
 import { type CliContext, jsonFlag, type Perform } from './context.ts';
 import { agentUrl, configFlag, httpFlag, type LocateFlags } from './locate.ts';
-
-const answerWithinMs = 5_000;
-const statusNotFound = 404;
 
 const prose = {
   pause: 'stop forwarding to it; events wait in the buffer',
@@ -45,22 +43,9 @@ async function command(
   context: CliContext,
 ): Promise<number> {
   const url = await agentUrl(flags, context);
-  const answer = await post(`${url}/upstreams/${encodeURIComponent(name)}/${action}`);
-  const body = (await answer.json().catch(() => ({}))) as { error?: string };
-  const error = body.error ?? `HTTP ${answer.status}`;
-  if (answer.status === statusNotFound) throw new TidegateError('usage', error);
-  if (!answer.ok) throw new TidegateError('notRunning', `${url} refused: ${error}`);
+  const asked = `${url}/upstreams/${encodeURIComponent(name)}/${action}`;
+  const body = await askAgent(asked, { method: 'POST' });
   const done = `${name} ${action === 'pause' ? 'paused' : 'resumed'}`;
   context.out(flags.json ? `${JSON.stringify(body)}\n` : `${done}\n`);
   return exitCodes.ok;
-}
-
-async function post(url: string): Promise<Response> {
-  try {
-    return await fetch(url, { method: 'POST', signal: AbortSignal.timeout(answerWithinMs) });
-  } catch (error) {
-    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-    const detail = `no agent answers at ${new URL(url).origin}: ${messageOf(cause)}`;
-    throw new TidegateError('notRunning', detail, { cause: error });
-  }
 }

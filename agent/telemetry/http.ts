@@ -1,11 +1,12 @@
 /**
- * The local HTTP port: `/healthz /readyz /metrics /status`, and the operator's pause and resume.
+ * The local HTTP port: `/healthz /readyz /metrics /status`, and what an operator may command.
  *
  *   GET  /healthz                        200 while the event loop turns
  *   GET  /readyz                         200 when the buffer is open and the listeners are bound
  *   GET  /metrics                        Prometheus text
  *   GET  /status                         JSON
  *   POST /upstreams/NAME/pause|resume    200, or 404 for a name that is not configured
+ *   POST /dead/replay|discard            see http-dead.ts
  *
  * It has no authentication and is bound to loopback, so what a web page could send there counts: a
  * POST is refused unless its Host is an address or localhost (DNS rebinding) and it has no Origin
@@ -21,6 +22,7 @@ import {
 } from '../bounds.ts';
 import { messageOf, TidegateError } from '../errors.ts';
 import { expositionContentType } from './exposition.ts';
+import { answerDead, type DeadAction, type DeadLetters } from './http-dead.ts';
 import type { Telemetry } from './telemetry.ts';
 
 export interface HttpSources {
@@ -29,6 +31,8 @@ export interface HttpSources {
   readonly version: string;
   /** unknown: there is no such upstream; starting: not yet. */
   command(action: UpstreamAction, upstream: string): 'done' | 'unknown' | 'starting';
+  /** null: not yet. */
+  dead(): DeadLetters | null;
 }
 
 export type UpstreamAction = 'pause' | 'resume';
@@ -46,6 +50,7 @@ interface Answer {
 }
 
 const checkEveryMs = 1_000;
+const deadPath = /^\/dead\/(replay|discard)$/;
 const upstreamPath = /^\/upstreams\/([^/]+)\/(pause|resume)$/;
 
 /** @throws TidegateError bindFailed */
@@ -134,16 +139,27 @@ function route(
   sources: HttpSources,
   boundHost: string,
 ): Answer | Promise<Answer> {
-  const path = (request.url ?? '/').split('?')[0] ?? '/';
+  const [path = '/', query = ''] = (request.url ?? '/').split('?');
   const isRead = request.method === 'GET' || request.method === 'HEAD';
   const read = Object.hasOwn(readable, path) ? readable[path] : undefined;
   if (read) return isRead ? read(sources) : notAllowed('GET, HEAD');
   const match = upstreamPath.exec(path);
-  if (!match) return json(404, { error: 'no such path' });
+  const dead = deadPath.exec(path);
+  if (!match && !dead) return json(404, { error: 'no such path' });
   if (request.method !== 'POST') return notAllowed('POST');
   const refusal = foreign(request, boundHost);
   if (refusal !== null) return json(403, { error: refusal });
-  return command(match[2] as UpstreamAction, match[1] ?? '', sources);
+  if (match) return command(match[2] as UpstreamAction, match[1] ?? '', sources);
+  return commandDead(dead?.[1] as DeadAction, new URLSearchParams(query), sources);
+}
+
+async function commandDead(
+  action: DeadAction,
+  query: URLSearchParams,
+  sources: HttpSources,
+): Promise<Answer> {
+  const { status, value } = await answerDead(action, query, sources.dead());
+  return json(status, value);
 }
 
 function notAllowed(allow: string): Answer {

@@ -56,6 +56,7 @@ export class BufferRig {
   /** Of all batches. */
   readonly commits: number[] = [];
   readonly answered: number[] = [];
+  readonly discarded: number[] = [];
   readonly configured: { id: number; routeIds: readonly number[] }[] = [];
   readonly jumps: { lane: string; generation: number; position: CursorPosition }[] = [];
   readonly events: { name: EventName; fields: Fields }[] = [];
@@ -79,6 +80,7 @@ export class BufferRig {
         this.commits.push(commit);
         if (segment) this.committed.push(segment.sequence);
       },
+      discarded: (_id, letters) => this.discarded.push(letters),
       configured: (id, routeIds) => this.configured.push({ id, routeIds }),
       advanced: (_lane, id) => {
         this.onAnswered(id);
@@ -101,19 +103,26 @@ export class BufferRig {
     frames: readonly number[],
     bytes = kib,
     sessions: readonly SessionChange[] = [],
+    replayed: readonly number[] = [],
   ): SealedSegment {
     const routes = frames.flatMap((count, index): [number, number][] =>
       count > 0 ? [[this.routeIds[index] ?? 0, count]] : [],
     );
     const count = frames.reduce((sum, next) => sum + next, 0);
     const body = Uint8Array.from(randomBytes(bytes)).buffer;
-    const place = { sequence: this.#nextSequence, firstFrame: this.#nextFrame, frames: count };
+    const place = { ...this.claim(count), frames: count };
     const times = { createdMs: Date.now(), livedMs: this.writer.livedMs() };
     const segment = { ...place, ...times, body, routes };
-    this.#nextSequence += 1;
-    this.#nextFrame += count;
-    this.writer.append({ kind: 'append', commit: ++this.#commit, segment, sessions });
+    this.writer.append({ kind: 'append', commit: ++this.#commit, segment, sessions, replayed });
     return segment;
+  }
+
+  /** The next place in the log, for a segment of so many frames. */
+  claim(frames: number): { sequence: number; firstFrame: number } {
+    const place = { sequence: this.#nextSequence, firstFrame: this.#nextFrame };
+    this.#nextSequence += 1;
+    this.#nextFrame += frames;
+    return place;
   }
 
   /** A batch without a segment. @returns its commit */

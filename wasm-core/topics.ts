@@ -237,7 +237,7 @@ function literalOf(trie: i32, parent: i32, at: i32, to: i32): i32 {
   return load<i32>(edgeSlot(trie, parent, levelHash(parent, at, to), at, to - at));
 }
 
-/** The level [at, to) is the device's name. Without one no level is, nor one of the broker's own. */
+/** The level [at, to) is the device's name, and that is no name of the broker's own ($…). */
 @inline
 function isDevice(at: i32, to: i32, device: i32, deviceBytes: i32): bool {
   if (deviceBytes == 0 || to - at != deviceBytes || load<u8>(device) == DOLLAR) return false;

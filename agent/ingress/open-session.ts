@@ -63,7 +63,7 @@ export class OpenSession {
   readonly #subscriptions = new SubscribeAccess();
   /** QoS 2 identifiers that the broker alone has: an embedded one is not asked of others. */
   readonly #brokersQos2 = new Set<number>();
-  /** QoS 2 identifiers that this connection published and did not release [MQTT 5.0 section 4.9]. */
+  /** QoS 2 identifiers that this connection published and did not release (MQTT 5.0, 4.9). */
   readonly #unreleased = new Set<number>();
   readonly down: DownFlow;
   readonly acks = new AckQueue();

@@ -3,11 +3,16 @@
  * and what is sent again, Message Expiry.
  */
 import assert from 'node:assert/strict';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { afterEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { IPublishPacket } from 'mqtt-packet';
+import { socketBacklogBytes } from '../agent/bounds.ts';
+import { Parcels } from '../agent/egress/mqtt-parcels.ts';
+import type { EgressRecord } from '../agent/egress/record.ts';
 import { LivedTime } from '../agent/egress/segment-source.ts';
-import { waitFor } from './support/egress-rig.ts';
+import { frameOf, waitFor } from './support/egress-rig.ts';
 import { type Answer, type FarServer, takes } from './support/mqtt-far.ts';
 import { closeAll, laneTo, numbered, texts } from './support/mqtt-upstream-rig.ts';
 
@@ -217,13 +222,80 @@ test('an at-most-once lane sends nothing twice: what a lost connection had is lo
 });
 
 test('a lane drops what it holds after a jump, and begins clean', async () => {
-  const [rig, server] = await laneTo((heard, say, socket) => {
+  const answer: Answer = (heard, say, socket) => {
     if (heard.connection > 1) takes(heard, say, socket);
-  });
+  };
+  const [rig, server] = await laneTo(answer, { qos: 2 });
   for (let i = 0; i < 4; i++) rig.append(numbered(5, i * 5));
   rig.start();
   await waitFor(() => server.values().length === 20);
   rig.jump({ segment: 3, frame: 0 });
   await rig.settledAll(10);
   assert.deepEqual(server.values(2), texts(10, 10));
+  assert.deepEqual(
+    server.of('connect').map(({ packet }) => packet.clean),
+    [true, true],
+  );
+});
+
+test('a server that does not read is not written to without bound', async () => {
+  let near: Duplex | undefined;
+  let isReading = false;
+  const answer: Answer = (heard, say, socket) => {
+    if (!isReading) socket.pause();
+    takes(heard, say, socket);
+  };
+  const far: Socket[] = [];
+  const opened = (socket: Duplex) => {
+    near = socket;
+  };
+  const stalls: Answer = (heard, say, socket) => {
+    far.push(socket);
+    answer(heard, say, socket);
+  };
+  const [rig] = await laneTo(stalls, { inFlight: 1_000 }, { opened });
+  const payload = Buffer.alloc(32_768, 'x');
+  for (let i = 0; i < 20; i++) rig.append(Array.from({ length: 20 }, () => frameOf({ payload })));
+  rig.start();
+  await waitFor(() => (near?.writableLength ?? 0) > socketBacklogBytes);
+  await sleep(100);
+  assert.ok((near?.writableLength ?? 0) < socketBacklogBytes + 2 * payload.length);
+  isReading = true;
+  far[0]?.resume();
+  await rig.settledAll();
+});
+
+test('acknowledgements are signs of life: a PINGRESP that is late costs no connection', async () => {
+  const answer: Answer = (heard, say, socket) => {
+    if (heard.packet.cmd !== 'pingreq') takes(heard, say, socket);
+  };
+  const [rig, server] = await laneTo(answer, { keepAliveMs: 1_000 });
+  rig.start();
+  for (let i = 0; i < 10; i++) {
+    rig.append(numbered(1, i));
+    await sleep(250);
+  }
+  await rig.settledAll();
+  assert.equal(server.connections, 1);
+});
+
+test('a Packet Identifier that is in use is not given twice', () => {
+  const parcels = new Parcels();
+  const next = () => {
+    parcels.add({} as EgressRecord);
+    const parcel = parcels.take();
+    assert.ok(parcel);
+    parcels.identify(parcel);
+    return parcel;
+  };
+  const kept = next();
+  const given = new Set<number>();
+  for (let i = 0; i < 140_000; i++) {
+    const parcel = next();
+    given.add(parcel.packetId);
+    parcels.gone(parcel);
+  }
+  assert.equal(given.has(kept.packetId), false);
+  assert.equal(given.has(0), false);
+  assert.equal(given.size, 65_534);
 });

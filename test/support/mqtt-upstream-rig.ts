@@ -3,12 +3,13 @@
  * is closed by `closeAll`.
  */
 import { connect as connectTcp, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import mqttPacket, { type IPublishPacket, type Packet } from 'mqtt-packet';
 import type { MqttUpstreamConfig } from '../../agent/config/types.ts';
 import { MqttUpstream } from '../../agent/egress/mqtt-upstream.ts';
 import type { Frame } from '../../agent/egress/record.ts';
 import { LivedTime } from '../../agent/egress/segment-source.ts';
-import { connectMqtt } from '../../agent/mqtt-client.ts';
+import { type ConnectMqtt, connectMqtt } from '../../agent/mqtt-client.ts';
 import { FakeLog, frameOf, LaneRig, routeOf } from './egress-rig.ts';
 import { type Answer, FarServer } from './mqtt-far.ts';
 
@@ -39,16 +40,26 @@ export interface MqttLane extends Omit<NonNullable<ConstructorParameters<typeof 
   readonly config: MqttUpstreamConfig;
   readonly target?: Parameters<typeof routeOf>[0];
   readonly once?: boolean;
+  /** Sees every socket that the lane opens. */
+  readonly opened?: (socket: Duplex) => void;
 }
 
-export function mqttLane({ config, target, once = false, ...rest }: MqttLane): LaneRig {
+export function mqttLane({ config, target, once = false, opened, ...rest }: MqttLane): LaneRig {
   const log = new FakeLog();
   const lane = once ? 'cloud/at-most-once' : 'cloud/at-least-once';
   log.routes.set(1, routeOf({ topic: '{topic}', lane, ...target }));
   const lived = rest.lived ?? new LivedTime(0);
   const random = () => 0.05;
+  const connect: ConnectMqtt = (options) =>
+    connectMqtt({
+      ...options,
+      stream: (socket) => {
+        opened?.(socket);
+        return options.stream?.(socket) ?? socket;
+      },
+    });
   const make = (sink: ConstructorParameters<typeof MqttUpstream>[1]['sink']) =>
-    new MqttUpstream(config, { connect: connectMqtt, sink, lived, random, once });
+    new MqttUpstream(config, { connect, sink, lived, random, once });
   const spec = {
     lane,
     upstream: 'cloud',

@@ -86,6 +86,11 @@ const table = {
   },
   diskFull: { class: 'retry', exit: 74, remedy: 'Free space on the disk that holds buffer.path.' },
   bufferFailed: { class: 'halt', exit: 74, remedy: 'Check the disk that holds buffer.path.' },
+  cannotWrite: {
+    class: 'refuse',
+    exit: 73,
+    remedy: 'Name a file that is not there yet, in a folder that may be written.',
+  },
   laneUnknown: { class: 'refuse', exit: 64, remedy: 'tidegate buffer stat lists the lanes.' },
   laneInUse: {
     class: 'refuse',

@@ -86,6 +86,9 @@ const usage: readonly (readonly string[])[] = [
   ['upstream', 'pause'],
   ['upstream', 'pause', 'x', '--http', 'nowhere'],
   ['dead', 'list', '--most', 'many'],
+  ['dead', 'replay'],
+  ['dead', 'discard', 'seven'],
+  ['dead', 'show'],
   ['demo', '--seconds', '-3'],
 ];
 for (const args of usage) {
@@ -103,7 +106,13 @@ const commands = [
   ['demo'],
   ['buffer', 'stat'],
   ['buffer', 'forget'],
+  ['buffer', 'verify'],
+  ['buffer', 'export'],
   ['dead', 'list'],
+  ['dead', 'show'],
+  ['dead', 'replay'],
+  ['dead', 'discard'],
+  ['status'],
   ['upstream', 'pause'],
   ['upstream', 'resume'],
 ];

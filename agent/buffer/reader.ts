@@ -37,6 +37,7 @@ const letterSelect =
   " coalesce(r.name, '') AS routeName, d.bytes FROM dead_letter d" +
   ' LEFT JOIN route r ON r.id = d.route';
 const deadLettersDefault = 100;
+const complaintsMost = 20;
 
 export class BufferReader {
   readonly #db: Sqlite;
@@ -137,6 +138,12 @@ export class BufferReader {
     const gauges = gaugesOf(view, Number(readMeta(this.#db, 'limitBytes') ?? 0), null);
     const lanes = gauges.lanes.map((lane) => ({ ...lane, configured: true }));
     return statOf({ ...gauges, lanes }, state, factsOf(this.#db));
+  }
+
+  /** What SQLite finds wrong with the pages, in its words; nothing where they are whole. */
+  integrity(): string[] {
+    const found = this.#db.pragma(`quick_check(${complaintsMost})`) as { quick_check: string }[];
+    return found.map((row) => row.quick_check).filter((line) => line !== 'ok');
   }
 
   meta(key: string): string | undefined {

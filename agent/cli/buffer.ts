@@ -1,18 +1,19 @@
 /**
  * `tidegate buffer stat`: what a buffer file holds and who still needs it, agent running or not.
+ * (`verify` and `export` have files of their own.)
  * `tidegate buffer forget NAME`: drops the cursor of an upstream that left the config, which would
  * pin its backlog for ever. NAME is an upstream (all its lanes) or one lane, `upstream/delivery`.
  */
 import type { Command } from 'commander';
 import type { BufferStat, LaneGauge } from '../buffer/protocol.ts';
-import { showSize } from '../config/units.ts';
 import { exitCodes, TidegateError } from '../errors.ts';
 import { outcomes } from '../events.ts';
+import { addExport } from './buffer-export.ts';
+import { addVerify } from './buffer-verify.ts';
 import { type CliContext, jsonFlag, type Perform } from './context.ts';
+import { roughDuration, roughSize } from './figures.ts';
 import { bufferFlag, bufferPathOf, configFlag, configOf, type LocateFlags } from './locate.ts';
 import { type Cell, table } from './table.ts';
-
-const msPerSecond = 1_000;
 
 export function addBuffer(program: Command, context: CliContext, perform: Perform): void {
   const buffer = program.command('buffer').description('look into a buffer file, running or not');
@@ -30,6 +31,8 @@ Examples:
   $ tidegate buffer stat --buffer ./tidegate.db --json`,
     )
     .action((flags: LocateFlags) => perform(() => stat(flags, context)));
+  addVerify(buffer, context, perform);
+  addExport(buffer, context, perform);
   buffer
     .command('forget')
     .description('drop the cursor of an upstream that left the config')
@@ -73,6 +76,7 @@ function show(path: string, found: BufferStat): string {
     ['size', `${roughSize(found.fileBytes)}, write-ahead log ${roughSize(found.walBytes)}`],
     ['segments', `${found.segments}, next is ${found.nextSequence}`],
     ['dead letters', `${found.deadLetters} (${roughSize(found.deadLetterBytes)})`],
+    ['sessions', `${found.sessions} rows kept`],
     ['damaged', `${found.damagedSegments} segments set aside`],
   ]);
   const columns: Cell[] = ['LANE', 'APPENDED', 'BACKLOG', 'BYTES', 'AGE', ...outcomes];
@@ -85,17 +89,9 @@ function laneRow(lane: LaneGauge): Cell[] {
     lane.appendedFrames,
     lane.backlogFrames,
     roughSize(lane.backlogBytes),
-    `${Math.round(lane.backlogAgeMs / msPerSecond)}s`,
+    roughDuration(lane.backlogAgeMs),
     ...outcomes.map((outcome) => lane.outcomes[outcome]),
   ];
-}
-
-const roughSteps = ['GiB', 'MiB', 'KiB'] as const;
-const roughFactors = { GiB: 1024 ** 3, MiB: 1024 ** 2, KiB: 1024 } as const;
-
-function roughSize(bytes: number): string {
-  const unit = roughSteps.find((step) => bytes >= roughFactors[step]);
-  return unit ? `${(bytes / roughFactors[unit]).toFixed(1)} ${unit}` : showSize(bytes);
 }
 
 async function forget(name: string, flags: LocateFlags, context: CliContext): Promise<number> {

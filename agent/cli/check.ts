@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { exitCodes, messageOf, TidegateError } from '../errors.ts';
 import { type CliContext, type JsonOption, jsonFlag, type Perform } from './context.ts';
+import { plural } from './figures.ts';
 
 interface CheckFlags extends JsonOption {
   readonly schema?: boolean;
@@ -66,8 +67,4 @@ function read(file: string): string {
   } catch (error) {
     throw new TidegateError('configMissing', messageOf(error), { cause: error });
   }
-}
-
-function plural(count: number, word: string): string {
-  return `${count} ${word}${count === 1 ? '' : 's'}`;
 }

@@ -12,6 +12,7 @@ import { addDead } from './dead.ts';
 import { addDemo } from './demo-command.ts';
 import { addPassword } from './password.ts';
 import { addRun } from './run.ts';
+import { addStatus } from './status.ts';
 import { addUpstream } from './upstream.ts';
 import { version } from './version.ts';
 
@@ -55,6 +56,7 @@ Exit codes: 0 ok, 64 usage, 65 bad data, 69 unavailable, 70 our fault, 73 cannot
   addCheck(program, context, perform);
   addDemo(program, perform);
   addBuffer(program, context, perform);
+  addStatus(program, context, perform);
   addUpstream(program, context, perform);
   addPassword(program, context, perform);
   addDead(program, context, perform);

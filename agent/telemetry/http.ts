@@ -192,7 +192,8 @@ function readiness({ telemetry }: HttpSources): Answer {
   return json(ready ? 200 : 503, { ready, degraded, upstreams: lanes(telemetry) });
 }
 
-function status({ telemetry, gateway, version }: HttpSources): Answer {
+async function status({ telemetry, gateway, version }: HttpSources): Promise<Answer> {
+  await telemetry.refreshed();
   return json(200, {
     gateway,
     version,
@@ -200,6 +201,7 @@ function status({ telemetry, gateway, version }: HttpSources): Answer {
     degraded: telemetry.degraded,
     uptimeSeconds: Math.round(process.uptime()),
     connections: telemetry.openConnections,
+    ...telemetry.seatsSource(),
     upstreams: lanes(telemetry),
     buffer: telemetry.gaugesSource(),
   });

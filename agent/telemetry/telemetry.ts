@@ -64,8 +64,10 @@ export interface Telemetry {
   seatsSource: () => SeatsShown;
   /** The least level that is logged. */
   level: LogOptions['level'];
-  /** Asks the buffer for a fresh snapshot: a scrape waits for it. */
+  /** Asks the buffer for a fresh snapshot. */
   refresh: (() => Promise<void>) | null;
+  /** Whoever shows the buffer's figures waits for a fresh snapshot, but not for a stalled disk. */
+  refreshed(): Promise<void>;
   /** Buffer open and listeners bound. */
   ready: boolean;
   /** What runs other than it was configured; null when nothing does. */
@@ -170,7 +172,7 @@ class LiveTelemetry implements Telemetry {
   }
 
   async metrics(): Promise<string> {
-    await this.#refreshed();
+    await this.refreshed();
     const exposition = new Exposition();
     this.#writePath(exposition);
     this.#writeLanes(exposition);
@@ -181,7 +183,7 @@ class LiveTelemetry implements Telemetry {
   }
 
   /** A stalled disk must not stall the scrape that would show it. */
-  async #refreshed(): Promise<void> {
+  async refreshed(): Promise<void> {
     if (!this.refresh) return;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((resolve) => {

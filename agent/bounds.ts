@@ -120,6 +120,8 @@ export const bufferDefaultBytes = 1 * GIB;
 export const bufferReserveBytes = 8 * MIB;
 /** What a session left behind and nobody touched for this long, in lived time, is deleted. */
 export const sessionAgeMs = 7 * 24 * 3_600_000;
+/** The Will of a connection that lives on is touched this often: it must not count as left. */
+export const willTouchEveryMs = sessionAgeMs / 7;
 /** Share of buffer.bytes that dead letters may take. */
 export const deadLetterShare = 0.25;
 /** Dead letters that one segment takes back: frames, and bytes of them (less than a segment). */

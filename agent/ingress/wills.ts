@@ -10,6 +10,7 @@
  *
  * After a crash of the agent every connection is gone, so that what is stored is due.
  */
+import { willTouchEveryMs } from '../bounds.ts';
 import type { SessionChange, SessionRow } from '../buffer/protocol.ts';
 import type { ConnectPacket, Will } from './connect-packet.ts';
 import { willPublish } from './publish-packet.ts';
@@ -41,11 +42,16 @@ export class Wills {
   readonly #due = new Map<ArmedWill, NodeJS.Timeout>();
   /** Open connections of a client: there may be two while one takes over. */
   readonly #connections = new Map<string, number>();
+  /** Of open connections: their rows are touched again before they count as left behind. */
+  readonly #armed = new Set<ArmedWill>();
+  readonly #toucher: NodeJS.Timeout;
   #nextId = 1;
   #closed = false;
 
   constructor(path: Path) {
     this.#path = path;
+    this.#toucher = setInterval(() => this.touch(), willTouchEveryMs);
+    this.#toucher.unref();
   }
 
   /** What an earlier run left: every one of them is due. */
@@ -75,8 +81,18 @@ export class Wills {
       packet: willPublish(will, version).toString('base64'),
     };
     const armed = { scope, client, id: this.#nextId++, stored };
-    const body = Buffer.from(JSON.stringify(stored));
-    return { will: armed, commit: this.#record({ op: 'put', ...rowOf(armed), body }, source) };
+    this.#armed.add(armed);
+    return { will: armed, commit: this.#put(armed, source) };
+  }
+
+  /** A connection may live for longer than the buffer keeps what nobody touches. */
+  touch(): void {
+    for (const will of this.#armed) this.#put(will, null);
+  }
+
+  #put(will: ArmedWill, source: Source | null): number {
+    const body = Buffer.from(JSON.stringify(will.stored));
+    return this.#record({ op: 'put', ...rowOf(will), body }, source);
   }
 
   /** @param resumed the same session goes on; else it ended, and a Will that waits is due now */
@@ -98,6 +114,7 @@ export class Wills {
     const left = (this.#connections.get(key) ?? 1) - 1;
     if (left > 0) this.#connections.set(key, left);
     else this.#connections.delete(key);
+    if (will !== null) this.#armed.delete(will);
     if (will === null || (this.#closed && !clean)) return;
     // Taken over by a connection that goes on with the session [MQTT-3.1.3-9].
     if (clean || (left > 0 && will.stored.delaySeconds > 0)) this.#discard(will);
@@ -107,6 +124,7 @@ export class Wills {
   /** What waits stays on disk and is due at the next start. */
   close(): void {
     this.#closed = true;
+    clearInterval(this.#toucher);
     for (const timer of this.#due.values()) clearTimeout(timer);
     this.#due.clear();
   }

@@ -154,10 +154,10 @@ export class Seats {
     const { connectMqtt } = await import('./mqtt-client.ts');
     const { path, report } = this.#parts;
     const { host, port } = config.url;
-    const name = `${host}:${port}`;
+    const name = `${config.clientId}@${host}:${port}`;
     const source = new MqttSource({
       ...{ config, name, path, report, faultName },
-      session: this.#sessions.of(`source ${name}`, config.clientId),
+      session: this.#sessions.of(`source ${host}:${port}`, config.clientId),
       connect: connectMqtt,
       ...deviceOf(config.device),
       random: Math.random,

@@ -58,14 +58,9 @@ export class PublishStream extends Duplex {
     this.#socket.resume();
   }
 
+  /** Done at once: the pieces of one packet follow one another in one turn of the loop. */
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: Done): void {
     this.#socket.write(chunk);
-    done();
-  }
-
-  /** All pieces at once: MQTT.js writes a packet in several. */
-  override _writev(chunks: { chunk: Buffer }[], done: Done): void {
-    for (const { chunk } of chunks) this.#socket.write(chunk);
     done();
   }
 

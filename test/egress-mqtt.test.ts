@@ -265,7 +265,7 @@ test('a server that does not read is not written to without bound', async () => 
   await rig.settledAll();
 });
 
-test('acknowledgements are signs of life: a PINGRESP that is late costs no connection', async () => {
+test('acknowledgements are signs of life: a late PINGRESP costs no connection', async () => {
   const answer: Answer = (heard, say, socket) => {
     if (heard.packet.cmd !== 'pingreq') takes(heard, say, socket);
   };

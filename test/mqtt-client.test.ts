@@ -10,6 +10,7 @@ import { Duplex, PassThrough } from 'node:stream';
 import { after, test } from 'node:test';
 import type { MqttClientConfig, MqttUrl } from '../agent/config/types.ts';
 import { connectMqtt, type MqttConnectOptions } from '../agent/mqtt-client.ts';
+import { accepts, eventually } from './support/agent.ts';
 import { Authority } from './support/certificates.ts';
 import { waitFor } from './support/egress-rig.ts';
 import { type Mosquitto, type MosquittoOptions, startMosquitto } from './support/mosquitto.ts';
@@ -85,6 +86,7 @@ test('a session is kept where it was asked for, and ended by a close that says s
 test('a connection goes over a WebSocket', async () => {
   const [port = 0] = await freePorts(1);
   await server({ lines: [`listener ${port} 127.0.0.1`, 'protocol websockets'] });
+  await eventually('the second listener listens', 5_000, () => accepts(port));
   const client = clientOf(port, {}, { websocket: true });
   const connection = await connectMqtt(optionsOf(client).options);
   assert.deepEqual(await connection.subscribe(['a'], { qos: 2 }), [2]);
@@ -105,6 +107,7 @@ test('TLS is checked, and a renewed certificate is taken at the next connect', a
     `certfile ${files.certificate}`,
     `keyfile ${files.key}`,
   ]);
+  await eventually('the second listener listens', 5_000, () => accepts(port));
   const ca = join(directory, 'authority.pem');
   const connect = (more: object = {}) => {
     const tls = { ...noTls, ca, ...more };

@@ -9,6 +9,7 @@ import { faults } from '../agent/frames/faults.ts';
 import { connectVectors } from './vectors/connect.ts';
 import { allowRules, connectionVectors } from './vectors/connection.ts';
 import { controlVectors } from './vectors/control.ts';
+import { lengthVectors } from './vectors/lengths.ts';
 import { packetVectors } from './vectors/packets.ts';
 import { publishVectors } from './vectors/publish.ts';
 import { publishFaults } from './vectors/publish-faults.ts';
@@ -20,6 +21,7 @@ const vectors: readonly Vector[] = [
   ...publishFaults,
   ...connectVectors,
   ...packetVectors,
+  ...lengthVectors,
   ...connectionVectors,
   ...controlVectors,
   ...subscribeVectors,

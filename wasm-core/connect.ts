@@ -6,6 +6,7 @@
 import {
   FAULT_CLIENT_IDENTIFIER,
   FAULT_CONNECT_FLAGS,
+  FAULT_CREDENTIALS,
   FAULT_EXCESS_BYTES,
   FAULT_FIELD_LENGTH,
   FAULT_NONE,
@@ -121,6 +122,17 @@ function leftOut(end: i32): bool {
   return protocolLevel == 3 && after == end;
 }
 
+function takeCredentials(end: i32): i32 {
+  if ((connectFlags & FLAG_USERNAME) != 0 && !leftOut(end)) { // [MQTT-3.1.2-19]
+    // 5: [MQTT-3.1.2-17]; [MQTT-3.1.3-11], 5: [MQTT-3.1.3-12]
+    if (takeText(after, end) != FAULT_NONE) return FAULT_CREDENTIALS;
+  }
+  if ((connectFlags & FLAG_PASSWORD) != 0 && !leftOut(end)) { // [MQTT-3.1.2-21]
+    if (takeBytes(after, end) != FAULT_NONE) return FAULT_CREDENTIALS;
+  }
+  return FAULT_NONE;
+}
+
 function readFlags(end: i32): i32 {
   if (end - after < 3) return FAULT_FIELD_LENGTH;
   connectFlags = load<u8>(after);
@@ -166,15 +178,9 @@ export function readConnect(first: i32): i32 {
     found = takeWill(after, end);
     if (found != FAULT_NONE) return found;
   }
-  if ((connectFlags & FLAG_USERNAME) != 0 && !leftOut(end)) { // [MQTT-3.1.2-17]
-    found = takeText(after, end); // [MQTT-3.1.3-11], 5: [MQTT-3.1.3-12]
-    if (found != FAULT_NONE) return found;
-  }
-  if ((connectFlags & FLAG_PASSWORD) != 0 && !leftOut(end)) { // [MQTT-3.1.2-19]
-    found = takeBytes(after, end);
-    if (found != FAULT_NONE) return found;
-  }
-  return after == end ? FAULT_NONE : FAULT_EXCESS_BYTES; // [MQTT-3.1.2-16], [MQTT-3.1.2-18]
+  found = takeCredentials(end);
+  if (found != FAULT_NONE) return found;
+  return after == end ? FAULT_NONE : FAULT_EXCESS_BYTES; // [MQTT-3.1.2-18], [MQTT-3.1.2-20]
 }
 
 export function readConnack(version: i32): i32 {

@@ -11,8 +11,8 @@
  */
 import { AUTH_PENDING, SESSION_ENDS, flags, version } from './call';
 import {
-  FAULT_EXCESS_BYTES, FAULT_FIELD_LENGTH, FAULT_NONE, FAULT_PACKET_IDENTIFIER,
-  FAULT_PROPERTY_MISSING, FAULT_REASON_CODE, FAULT_SESSION_EXPIRY,
+  FAULT_DISCONNECT_REASON, FAULT_EXCESS_BYTES, FAULT_FIELD_LENGTH, FAULT_NONE,
+  FAULT_PACKET_IDENTIFIER, FAULT_PROPERTY_MISSING, FAULT_REASON_CODE, FAULT_SESSION_EXPIRY,
 } from './fault';
 import {
   AUTH, DISCONNECT, IDENTIFIED, PINGREQ, PUBACK, PUBREC, packetBody, packetEnd, placeProperties,
@@ -66,8 +66,9 @@ function reasonFault(type: i32, at: i32): i32 {
   const end = packetEnd;
   propertiesLength = 0;
   reasonCode = at < end ? load<u8>(at) : 0; // 3.4.2.1, 3.14.2.1, 3.15.2.1: left out, it is 0x00
-  if (reasonCode & BEYOND_SETS) return FAULT_REASON_CODE;
-  if (!(reasonsOf(type) & one(reasonCode))) return FAULT_REASON_CODE;
+  if ((reasonCode & BEYOND_SETS) != 0 || !(reasonsOf(type) & one(reasonCode))) {
+    return type == DISCONNECT ? FAULT_DISCONNECT_REASON : FAULT_REASON_CODE;
+  }
   if (end - at < 2) return FAULT_NONE; // 3.4.2.2.1, 3.14.2.2.1: no Property Length, no property
   const found = placeProperties(at + 1, end, propertiesOf(type));
   if (found != FAULT_NONE) return found;

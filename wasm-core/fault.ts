@@ -8,7 +8,7 @@ export const FAULT_NONE: i32 = 0;
 
 export const FAULT_PACKET_TYPE: i32 = 1; // type 0, or AUTH before version 5
 export const FAULT_PACKET_FLAGS: i32 = 2; // reserved bits of the first byte
-export const FAULT_REMAINING_LENGTH: i32 = 3; // five bytes, or more bytes than needed
+export const FAULT_REMAINING_LENGTH: i32 = 3; // five bytes, more than needed, or not of its type
 export const FAULT_PACKET_TOO_LARGE: i32 = 4;
 export const FAULT_CONNECT_EXPECTED: i32 = 5;
 export const FAULT_CONNECT_REPEATED: i32 = 6;
@@ -45,6 +45,8 @@ export const FAULT_SUBSCRIPTION_EMPTY: i32 = 36; // no Topic Filter at all
 export const FAULT_SUBSCRIPTION_VALUE: i32 = 37; // QoS 3, or Retain Handling 3
 export const FAULT_SHARED_SUBSCRIPTION: i32 = 38; // its name, its filter, or No Local with it
 export const FAULT_SESSION_EXPIRY: i32 = 39; // DISCONNECT keeps a Session that CONNECT did not
+export const FAULT_DISCONNECT_REASON: i32 = 40; // DISCONNECT with a Reason Code a client has not
+export const FAULT_CREDENTIALS: i32 = 41; // User Name or Password missing, cut short, not UTF-8
 
 export const FAULT_TOPIC_FILTER_EMPTY: i32 = 50;
 export const FAULT_TOPIC_FILTER_WILDCARD: i32 = 51;

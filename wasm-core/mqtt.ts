@@ -1,10 +1,11 @@
 /**
  * MQTT Control Packets: where one begins and ends, and what stands in a PUBLISH. Fields are left in
  * globals, as offsets into the memory; nothing is copied. A fault of the fixed header is found with
- * the byte that makes it, however little of the packet has come.
+ * its last byte, however little of the packet has come; one that needs no length with its first.
  *
- * Refused: reserved types and flag bits, a Remaining Length of five bytes or of more than it needs,
- * packets of the wrong direction or at the wrong time, anything larger than `maxPacket`.
+ * Refused: reserved types and flag bits, a Remaining Length of five bytes, of more than it needs or
+ * that its type cannot have, packets of the wrong direction or at the wrong time, anything larger
+ * than `maxPacket`. Who cannot say where his packet ends is not asked what it is.
  */
 import { AUTHENTICATES, AUTH_PENDING, DOWN, FIRST, aliasMaximum, flags, version } from './call';
 import {
@@ -60,6 +61,8 @@ const FROM_CLIENT_ONLY: i32 =
 /** These have 0010 in the reserved bits, the others 0000 [MQTT-2.1.3-1]. */
 const FLAGS_TWO: i32 = (1 << PUBREL) | (1 << SUBSCRIBE) | (1 << UNSUBSCRIBE);
 const WHILE_PENDING: i32 = (1 << AUTH) | (1 << DISCONNECT);
+/** These are their fixed header and nothing else. */
+const WITHOUT_BODY: i32 = (1 << PINGREQ) | (1 << PINGRESP);
 const DUP: i32 = 8;
 
 /** Of the last `measure`: end of the packet, or 0 when it is not whole yet; its first field. */
@@ -117,8 +120,12 @@ function firstByteFault(first: i32): i32 {
 export function measure(at: i32, end: i32, maxPacket: i32): i32 {
   packetEnd = 0;
   packetNeeded = 0;
-  const found = firstByteFault(load<u8>(at));
-  if (found != FAULT_NONE) return found;
+  const first = <i32>load<u8>(at);
+  // Nothing was accepted yet, or no version knows such a packet: its length is not waited for.
+  if (flags & FIRST || first < 0x10) {
+    const found = firstByteFault(first);
+    if (found != FAULT_NONE) return found;
+  }
   let value = 0;
   let to = at + 1;
   for (let shift = 0; ; shift += 7) {
@@ -131,6 +138,9 @@ export function measure(at: i32, end: i32, maxPacket: i32): i32 {
       break;
     }
   }
+  if (value != 0 && (WITHOUT_BODY & (1 << (first >> 4)))) return FAULT_REMAINING_LENGTH; // 3.12.1
+  const found = firstByteFault(first);
+  if (found != FAULT_NONE) return found;
   const whole = to - at + value;
   if (whole > maxPacket) return FAULT_PACKET_TOO_LARGE; // [MQTT-3.2.2-15]
   packetNeeded = whole;

@@ -12,7 +12,6 @@ import {
   FAULT_PROPERTY_REPEATED,
   FAULT_PROPERTY_UNKNOWN,
   FAULT_PROPERTY_VALUE,
-  FAULT_REMAINING_LENGTH,
   FAULT_RESPONSE_TOPIC,
   FAULT_SUBSCRIPTION_IDENTIFIER,
   FAULT_TOPIC_ALIAS,
@@ -119,7 +118,7 @@ export function variableByte(at: i32, end: i32): i32 {
       return value;
     }
   }
-  fault = FAULT_REMAINING_LENGTH;
+  fault = FAULT_PROPERTY_LENGTH;
   return -1;
 }
 

@@ -43,6 +43,8 @@ export const faults = {
   subscriptionValue: 37,
   sharedSubscription: 38,
   sessionExpiry: 39,
+  disconnectReason: 40,
+  credentials: 41,
   topicFilterEmpty: 50,
   topicFilterWildcard: 51,
   trieFull: 52,

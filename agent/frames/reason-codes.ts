@@ -3,6 +3,9 @@
  * CONNACK while no CONNECT was accepted [MQTT-4.13.1-1]. Before version 5 the one answer is to
  * close the connection, but for two return codes of CONNACK [MQTT-3.1.2-2, MQTT-3.1.3-8].
  *
+ * What cannot be answered in words is answered by the close alone, as the standard leaves to the
+ * server: see `unsaid`.
+ *
  * Malformed: what cannot be parsed, or is no value of its type. Protocol error: what can, and is
  * not allowed there or then (1.2). Where the standard names the code at a field, it is that one.
  */
@@ -54,7 +57,6 @@ const protocol = reasonCodes.protocolError;
 const byFault: Readonly<Partial<Record<FaultName, number>>> = {
   packetType: protocol,
   packetFlags: malformed, // [MQTT-2.1.3-1]
-  remainingLength: malformed,
   packetTooLarge: reasonCodes.packetTooLarge, // 3.1.2.11.4
   connectExpected: protocol,
   connectRepeated: protocol, // [MQTT-3.1.0-2]
@@ -93,6 +95,17 @@ const byFault: Readonly<Partial<Record<FaultName, number>>> = {
   sessionExpiry: protocol, // 3.14.2.2.2
 };
 
+/**
+ * Closed without a word in version 5 too [MQTT-4.13.1-1]: a device that cannot say where its packet
+ * ends will find no packet in ours; one that said DISCONNECT, whatever with, awaits no other; and
+ * who sends no readable credentials is told nothing of how they are read.
+ */
+const unsaid: ReadonlySet<string> = new Set<FaultName>([
+  'remainingLength',
+  'disconnectReason',
+  'credentials',
+]);
+
 /** Codes that only one of the two packets has, tables 3-1 and 3-13. */
 const onlyInConnack: ReadonlySet<number> = new Set([
   reasonCodes.unsupportedProtocolVersion,
@@ -103,9 +116,11 @@ const onlyInDisconnect: ReadonlySet<number> = new Set([reasonCodes.topicAliasInv
 /**
  * @param fault as `core.fault()` gives it
  * @param phase `connect`: for CONNACK; `open`: for DISCONNECT, a CONNECT was accepted
+ * @returns null: the connection is just closed
  */
-export function reasonCodeOf(fault: number, phase: FaultPhase): number {
+export function reasonCodeOf(fault: number, phase: FaultPhase): number | null {
   const name = faultName(fault);
+  if (unsaid.has(name)) return null;
   const code = name === 'unknown' ? undefined : byFault[name];
   if (code === undefined) return reasonCodes.unspecifiedError;
   const elsewhere = phase === 'connect' ? onlyInDisconnect : onlyInConnack;

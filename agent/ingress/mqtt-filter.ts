@@ -192,7 +192,8 @@ export class MqttFilter {
     const version = faults.connectVersion();
     const returnCode = faults.returnCode(fault);
     if (version >= version5) {
-      this.#lastWords = connackRefusal(version5, faults.reasonCode(fault, 'connect'), 0);
+      const reasonCode = faults.reasonCode(fault, 'connect');
+      if (reasonCode !== null) this.#lastWords = connackRefusal(version5, reasonCode, 0);
     } else if (version > 0 && returnCode !== null) {
       this.#lastWords = connackRefusal(version, 0, returnCode);
     }
@@ -206,9 +207,13 @@ export class MqttFilter {
 
   /**
    * Ends this connection because of what it sent, or did not send.
-   * @param reasonCode of the DISCONNECT that version 5 gets once it is connected
+   * @param reasonCode of the DISCONNECT that version 5 gets once it is connected; null: none
    */
-  refuse(reason: string, reasonCode: number = reasons.quotaExceeded, malformed = false): void {
+  refuse(
+    reason: string,
+    reasonCode: number | null = reasons.quotaExceeded,
+    malformed = false,
+  ): void {
     if (this.#state === 'ending' || this.#state === 'closed') return;
     const fields = { peer: this.#parts.peer, device: this.deviceName, reason };
     this.#parts.report(malformed ? 'frameRefused' : 'connectionRefused', fields);
@@ -237,8 +242,8 @@ export class MqttFilter {
     this.#ended();
   }
 
-  #farewell(reasonCode: number): Buffer {
-    return this.version === version5 ? disconnectOf(reasonCode) : nothing;
+  #farewell(reasonCode: number | null): Buffer {
+    return this.version === version5 && reasonCode !== null ? disconnectOf(reasonCode) : nothing;
   }
 
   /** @returns what the device gets now, or null: it comes with a commit */

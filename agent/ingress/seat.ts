@@ -19,8 +19,8 @@ export interface Access {
 /** What the core's faults mean to a device. */
 export interface FaultAnswers {
   name(fault: number): string;
-  /** Version 5, of CONNACK (`connect`) or DISCONNECT (`open`). */
-  reasonCode(fault: number, phase: 'connect' | 'open'): number;
+  /** Version 5, of CONNACK (`connect`) or DISCONNECT (`open`); null: closed without a word. */
+  reasonCode(fault: number, phase: 'connect' | 'open'): number | null;
   /** CONNACK before version 5; null: the connection is closed without a word. */
   returnCode(fault: number): number | null;
   /** Protocol level of the CONNECT that was refused last; 0 when it had none. */

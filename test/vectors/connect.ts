@@ -143,7 +143,7 @@ export const connectVectors: readonly Vector[] = [
   connect('3.1, with a User Name and without the Password', `${oldWithoutNames}000175`, {
     rows: [{ topicAlias: 3, firstByte: 0xc2 }],
   }),
-  connect('3.1, with half a Password', `${oldWithoutNames}00017500`, { fault: 'fieldLength' }),
+  connect('3.1, with half a Password', `${oldWithoutNames}00017500`, { fault: 'credentials' }),
   connect('3.1, password without user name', '00064d514973647003 42 0005 000161 000170', {
     fault: 'connectFlags',
   }),
@@ -170,10 +170,10 @@ export const connectVectors: readonly Vector[] = [
   connect('5, the same of a Will do not count', willOfOtherProperties, {
     rows: [{ sessionEnds: true, authenticates: false }],
   }),
-  connect('user name missing', `${plain} 04 82 003c 0000`, { fault: 'fieldLength' }),
-  connect('user name not UTF-8', `${plain} 04 82 003c 0000 0001ff`, { fault: 'utf8' }),
+  connect('user name missing', `${plain} 04 82 003c 0000`, { fault: 'credentials' }),
+  connect('user name not UTF-8', `${plain} 04 82 003c 0000 0001ff`, { fault: 'credentials' }),
   connect('password longer than the packet', `${plain} 04 c2 003c 0000 000175 000270`, {
-    fault: 'fieldLength',
+    fault: 'credentials',
   }),
   connect('bytes behind the last field', `${plain} 04 02 003c 0000 00`, { fault: 'excessBytes' }),
   connect('5, properties beyond the packet', `${plain} 05 02 003c 09 0000`, {

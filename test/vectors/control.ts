@@ -76,7 +76,7 @@ const repeated31: readonly Vector[] = [
 ];
 
 const pings: readonly Vector[] = ([3, 4, 5] as const).map((version) =>
-  packet(`PINGREQ with a byte, version ${version}`, version, 'c0 00', { fault: 'excessBytes' }),
+  packet(`PINGREQ with a byte, version ${version}`, version, 'c0 00', { fault: 'remainingLength' }),
 );
 
 const byClient = [
@@ -106,7 +106,7 @@ const disconnects: readonly Vector[] = [
   ),
   ...[...byServer, 0x01, 0x05, 0x24, 0x64, 0xe4, 0xff].map((code) =>
     packet(`5, DISCONNECT with Reason Code ${byteOf(code)}`, 5, `e0 ${byteOf(code)}`, {
-      fault: 'reasonCode',
+      fault: 'disconnectReason',
     }),
   ),
   packet('5, DISCONNECT with every property', 5, `e0 04 17 11ffffffff ${reasonAndUser}`, {

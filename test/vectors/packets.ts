@@ -38,39 +38,39 @@ const fromServer: readonly Vector[] = [
 
 const faults: readonly Vector[] = [
   { name: 'packet type 0', version: 4, bytes: '00', fault: 'packetType' },
-  { name: 'AUTH in 3.1.1', version: 4, bytes: 'f0', fault: 'packetType' },
-  { name: 'PUBACK with a flag [MQTT-2.1.3-1]', version: 4, bytes: '41', fault: 'packetFlags' },
-  { name: 'PUBREL without 0010', version: 4, bytes: '60', fault: 'packetFlags' },
-  { name: 'SUBSCRIBE without 0010', version: 4, bytes: '80', fault: 'packetFlags' },
-  { name: 'SUBSCRIBE with 0011', version: 5, bytes: '83', fault: 'packetFlags' },
-  { name: 'UNSUBSCRIBE without 0010', version: 4, bytes: 'a0', fault: 'packetFlags' },
-  { name: 'PINGREQ with a flag', version: 4, bytes: 'c8', fault: 'packetFlags' },
-  { name: 'DISCONNECT with a flag', version: 5, bytes: 'e1', fault: 'packetFlags' },
-  { name: 'CONNACK from a client', version: 4, bytes: '20', fault: 'packetDirection' },
-  { name: 'CONNACK from a client, with a flag', version: 5, bytes: '21', fault: 'packetDirection' },
-  { name: 'PINGRESP from a client, with a flag', version: 5, bytes: 'd1', fault: 'packetFlags' },
-  { name: 'SUBACK from a client', version: 4, bytes: '90', fault: 'packetDirection' },
-  { name: 'UNSUBACK from a client', version: 4, bytes: 'b0', fault: 'packetDirection' },
-  { name: 'PINGRESP from a client', version: 4, bytes: 'd0', fault: 'packetDirection' },
+  { name: 'AUTH in 3.1.1', version: 4, bytes: 'f000', fault: 'packetType' },
+  { name: 'PUBACK with a flag [MQTT-2.1.3-1]', version: 4, bytes: '4100', fault: 'packetFlags' },
+  { name: 'PUBREL without 0010', version: 4, bytes: '6000', fault: 'packetFlags' },
+  { name: 'SUBSCRIBE without 0010', version: 4, bytes: '8000', fault: 'packetFlags' },
+  { name: 'SUBSCRIBE with 0011', version: 5, bytes: '8300', fault: 'packetFlags' },
+  { name: 'UNSUBSCRIBE without 0010', version: 4, bytes: 'a000', fault: 'packetFlags' },
+  { name: 'PINGREQ with a flag', version: 4, bytes: 'c800', fault: 'packetFlags' },
+  { name: 'DISCONNECT with a flag', version: 5, bytes: 'e100', fault: 'packetFlags' },
+  { name: 'CONNACK from a client', version: 4, bytes: '2000', fault: 'packetDirection' },
+  { name: 'CONNACK from a client, flagged', version: 5, bytes: '2100', fault: 'packetDirection' },
+  { name: 'PINGRESP from a client, flagged', version: 5, bytes: 'd100', fault: 'packetFlags' },
+  { name: 'SUBACK from a client', version: 4, bytes: '9000', fault: 'packetDirection' },
+  { name: 'UNSUBACK from a client', version: 4, bytes: 'b000', fault: 'packetDirection' },
+  { name: 'PINGRESP from a client', version: 4, bytes: 'd000', fault: 'packetDirection' },
   {
     name: 'CONNECT from a server',
     version: 4,
     phase: 'down',
-    bytes: '10',
+    bytes: '1000',
     fault: 'packetDirection',
   },
   {
     name: 'SUBSCRIBE from a server',
     version: 4,
     phase: 'down',
-    bytes: '82',
+    bytes: '8200',
     fault: 'packetDirection',
   },
   {
     name: 'PINGREQ from a server',
     version: 4,
     phase: 'down',
-    bytes: 'c0',
+    bytes: 'c000',
     fault: 'packetDirection',
   },
   {
@@ -88,13 +88,13 @@ const faults: readonly Vector[] = [
     fault: 'connectExpected',
   },
   { name: 'type 0 before CONNECT', version: 0, phase: 'first', bytes: '00', fault: 'packetType' },
-  { name: 'a second CONNECT [MQTT-3.1.0-2]', version: 4, bytes: '10', fault: 'connectRepeated' },
+  { name: 'a second one [MQTT-3.1.0-2]', version: 4, bytes: '1000', fault: 'connectRepeated' },
   {
     name: 'a PUBLISH behind PINGREQ is found and its fault is its own',
     version: 4,
     bytes: `
       c000                PINGREQ
-      36                  PUBLISH, QoS 3`,
+      3600                PUBLISH, QoS 3`,
     rows: [{ type: 12, start: 0, end: 2 }],
     fault: 'qos',
   },
@@ -107,7 +107,7 @@ const faults: readonly Vector[] = [
       00044d51545404      MQTT, level 4
       02003c0000          Clean Session, 60 s, no Client Identifier
       3003000161          PUBLISH a
-      f0                  AUTH, which 3.1.1 does not have`,
+      f000                AUTH, which 3.1.1 does not have`,
     rows: [
       { type: 1, topicAlias: 4 },
       { type: 3, topicName: '61' },

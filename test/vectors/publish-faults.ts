@@ -8,13 +8,13 @@ export const publishFaults: readonly Vector[] = [
   {
     name: 'QoS 3 [MQTT-3.3.1-4]',
     version: 4,
-    bytes: '36 PUBLISH, QoS 3',
+    bytes: '3600 PUBLISH, QoS 3',
     fault: 'qos',
   },
   {
     name: 'DUP with QoS 0 [MQTT-3.3.1-2]',
     version: 4,
-    bytes: '38 PUBLISH, DUP, QoS 0',
+    bytes: '3800 PUBLISH, DUP, QoS 0',
     fault: 'dup',
   },
   {
@@ -163,8 +163,8 @@ export const publishFaults: readonly Vector[] = [
     [
       ['no Property Length', '', 'fieldLength'],
       ['a Property Length beyond the packet', '05 260000 00', 'fieldLength'],
-      ['a Property Length of five bytes', 'ffffffff01', 'remainingLength'],
-      ['a Property Length with a byte too many', '8000', 'remainingLength'],
+      ['a Property Length of five bytes', 'ffffffff01', 'propertyLength'],
+      ['a Property Length with a byte too many', '8000', 'propertyLength'],
       ['a property that no packet has', '0204 00', 'propertyUnknown'],
       ['an identifier of more than one byte', '02 8101', 'propertyUnknown'],
       ['a CONNECT’s property (Session Expiry Interval)', '051100000001', 'propertyNotAllowed'],

@@ -142,10 +142,10 @@ const properties: readonly Vector[] = [
   subscribe('with Subscription Identifier 0', 5, `0007 02 0b00 ${a}00`, { fault: 'propertyValue' }),
   subscribe('with two of them', 5, `0007 04 0b010b02 ${a}00`, { fault: 'propertyRepeated' }),
   subscribe('with one of five bytes', 5, `0007 06 0b8080808001 ${a}00`, {
-    fault: 'remainingLength',
+    fault: 'propertyLength',
   }),
   subscribe('with one of a byte too many', 5, `0007 03 0b8100 ${a}00`, {
-    fault: 'remainingLength',
+    fault: 'propertyLength',
   }),
   subscribe('with a Reason String', 5, `0007 04 1f000161 ${a}00`, { fault: 'propertyNotAllowed' }),
   subscribe('with properties beyond its end', 5, '0007 09 0b01', { fault: 'fieldLength' }),

@@ -4,8 +4,9 @@
  * An entry is one PUBACK, PUBREC or PUBCOMP. It leaves when its commit is on disk and, if the
  * broker behind has the packet too, when the broker answered that. What only the broker has (it
  * passed) stands here as well, and leaves as the broker wrote it: so acknowledgements of captured
- * and of passed PUBLISHes keep one order. Layout: parallel arrays with a head, nothing allocated a
- * frame; the broker's own bytes are kept beside, by place.
+ * and of passed PUBLISHes keep one order, and one form: what the broker says with its success (no
+ * matching subscribers, a Reason String) it says of a copy too. Layout: parallel arrays with a
+ * head, nothing allocated a frame; the broker's own bytes are kept beside, by place.
  *
  *   entry  Packet Identifier 16 | waits for the broker 1 | kind 2 | verbatim 1 | Reason Code 8
  */
@@ -22,6 +23,8 @@ const kindShift = 17;
 const kindMask = 3 << kindShift;
 const verbatim = 1 << 19;
 const reasonShift = 20;
+/** From here on a Reason Code is a refusal [MQTT 5.0 section 2.4]. */
+const refusals = 0x80;
 const kinds: readonly AckType[] = [ackTypes.puback, ackTypes.pubrec, ackTypes.pubcomp];
 /** Arrays are cut when so many entries at their front are done. */
 const compactAt = 1024;
@@ -76,11 +79,24 @@ export class AckQueue {
       const entry = this.#entries[at] as number;
       if ((entry & idMask) !== packetId || (entry & waitsForBroker) === 0) continue;
       if ((entry & kindMask) !== kind) continue;
-      this.#entries[at] = entry & ~waitsForBroker;
-      if ((entry & verbatim) !== 0) this.#verbatim.set(this.#cut + at, Buffer.from(bytes));
+      this.#entries[at] = this.#answered(at, entry & ~waitsForBroker, bytes);
       return true;
     }
     return false;
+  }
+
+  /**
+   * Stored is stored: a broker that refuses its copy does not make that a failure to the device.
+   * @returns the entry, with the broker's words for it
+   */
+  #answered(at: number, entry: number, bytes: Uint8Array): number {
+    const reason = bytes[shortAckBytes] ?? 0;
+    if ((entry & verbatim) === 0) {
+      if (bytes.length <= shortAckBytes || reason >= refusals) return entry;
+      if (bytes.length === reasonAckBytes) return entry | (reason << reasonShift);
+    }
+    this.#verbatim.set(this.#cut + at, Buffer.from(bytes));
+    return entry | verbatim;
   }
 
   committed(commit: number): void {

@@ -11,6 +11,7 @@ import type { CapturedFrame, ConnectSeen, Path, Phase, Served, Source } from './
 const unbounded = 0x7fffffff;
 const nothing = Buffer.alloc(0);
 const typeShift = 4;
+const publishType = 3;
 const type = { connack: 2, puback: 4, pubrec: 5, pubcomp: 7, suback: 9, pingresp: 13 } as const;
 const disconnectType = 14;
 const authType = 15;
@@ -32,6 +33,8 @@ export interface DownCalls {
   suback(bytes: Buffer, packetId: number): Buffer;
   authenticating(): void;
   disconnected(): void;
+  /** @param publish at least its beginning */
+  delivered(publish: Uint8Array): void;
 }
 
 export class DownFlow implements Source {
@@ -117,6 +120,7 @@ export class DownFlow implements Source {
   passed(packetType: number, start: number, end: number, packetId: number): void {
     if (packetType === disconnectType) this.#calls.disconnected();
     if (packetType === authType) this.#calls.authenticating();
+    if (packetType === publishType) this.#calls.delivered(this.#chunk.subarray(start, end));
     if (!looked.has(packetType)) return;
     const bytes = this.#chunk.subarray(start, end);
     const instead = this.#instead(packetType, bytes, packetId);
@@ -156,6 +160,7 @@ export class DownFlow implements Source {
   #stream(partial: Buffer, needed: number): boolean {
     const packetType = (partial[0] ?? 0) >> typeShift;
     if (looked.has(packetType) || needed === 0) return false;
+    if (packetType === publishType) this.#calls.delivered(partial);
     this.#streaming = needed;
     return true;
   }

@@ -12,6 +12,7 @@ import type { Duplex } from 'node:stream';
 import type { Report } from '../events.ts';
 import { AckQueue, type AckType, ackTypes } from './ack-queue.ts';
 import type { Connack, ConnectPacket, Grants } from './connect-packet.ts';
+import { Deliveries } from './deliveries.ts';
 import { DownFlow } from './down-flow.ts';
 import { KeepAlive } from './keep-alive.ts';
 import { withTopicName } from './publish-packet.ts';
@@ -32,6 +33,7 @@ const reasonCodeAt = 4;
 
 /** Reason Codes [MQTT 5.0 table 2-6]. */
 const reasons = {
+  protocolError: 0x82,
   notAuthorized: 0x87,
   identifierNotFound: 0x92,
   receiveMaximumExceeded: 0x93,
@@ -68,6 +70,7 @@ export class OpenSession {
   readonly down: DownFlow;
   readonly acks = new AckQueue();
   readonly keepAlive = new KeepAlive();
+  readonly #deliveries = new Deliveries();
   readonly aliases = new TopicAliases();
   #connect: ConnectPacket | null = null;
   #session: ClientSession | null = null;
@@ -98,6 +101,7 @@ export class OpenSession {
       disconnected: () => {
         this.#brokerSaidDisconnect = true;
       },
+      delivered: (publish) => this.#deliveries.sent(publish),
     });
   }
 
@@ -178,6 +182,10 @@ export class OpenSession {
   }
 
   passed(packetType: number, packet: Buffer, packetId: number): void {
+    if (!this.#deliveries.allows(packetType, packetId, packet[reasonCodeAt] ?? 0)) {
+      this.#calls.refuse('acknowledgement', reasons.protocolError); // [MQTT-3.3.4-1]
+      return;
+    }
     if (packetType === type.pubrel) {
       this.#release(packet, packetId);
       return;

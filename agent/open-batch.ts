@@ -1,7 +1,8 @@
 /**
  * What the next COMMIT will make durable: the frames in the core's open segment, the changes of
- * session state recorded with them, and the sources that wait for it. Numbers are given here, since
- * only the path appends: `commit` counts batches, `sequence` segments, `firstFrame` frames.
+ * session state recorded with them, and the sources that wait for it; these are known until it is
+ * on disk. Numbers are given here, since only the path appends: `commit` counts batches, `sequence`
+ * segments, `firstFrame` frames.
  */
 import type { Appender, Batch, SealedSegment, SessionChange } from './buffer/protocol.ts';
 import type { PathCore } from './frames/path-core.ts';
@@ -15,7 +16,10 @@ export class OpenBatch {
   #sequence: number;
   #firstFrame: number;
   #changes: SessionChange[] = [];
-  #sources = new Set<Source>();
+  /** Sources owed an acknowledgement, by each commit that is not on disk yet. */
+  readonly #owed = new Map<number, Set<Source>>();
+  /** The last commit that is on disk. */
+  #settled = 0;
   commit = 1;
 
   constructor(core: PathCore, clock: Clock, opened: Appender['opened']) {
@@ -30,8 +34,23 @@ export class OpenBatch {
     return this.#core.core.segmentFrames() === 0 && this.#changes.length === 0;
   }
 
-  owes(source: Source): void {
-    this.#sources.add(source);
+  /** @returns `commit` */
+  owes(source: Source, commit = this.commit): number {
+    const sources = this.#owed.get(commit) ?? new Set();
+    this.#owed.set(commit, sources.add(source));
+    return commit;
+  }
+
+  isOnDisk(commit: number): boolean {
+    return commit <= this.#settled;
+  }
+
+  /** `commit` is on disk. @returns whom it is told, once */
+  settle(commit: number): Iterable<Source> {
+    this.#settled = commit;
+    const sources = this.#owed.get(commit) ?? [];
+    this.#owed.delete(commit);
+    return sources;
   }
 
   change(change: SessionChange): void {
@@ -39,13 +58,11 @@ export class OpenBatch {
   }
 
   /** Closes it and begins the next. */
-  seal(): { batch: Batch; sources: ReadonlySet<Source> } {
+  seal(): Batch {
     const batch = { commit: this.commit, segment: this.#segment(), sessions: this.#changes };
-    const sources = this.#sources;
     this.#changes = [];
-    this.#sources = new Set();
     this.commit += 1;
-    return { batch, sources };
+    return batch;
   }
 
   /** Numbers for a segment that is made elsewhere. The batch in hand must be empty. */

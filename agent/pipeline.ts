@@ -32,8 +32,6 @@ export interface PathParts {
 
 export class Pipeline {
   readonly #parts: PathParts;
-  /** Sources that a batch on its way owes an acknowledgement. */
-  readonly #owed = new Map<number, ReadonlySet<Source>>();
   readonly #open: OpenBatch;
   #waiting: Source[] = [];
   #inFlight = 0;
@@ -77,6 +75,11 @@ export class Pipeline {
     if (source !== null) this.#open.owes(source);
     this.#sealSoon();
     return this.openCommit;
+  }
+
+  /** Another connection began this commit. @returns it, owed to `source` too; −1: it is on disk */
+  awaits(commit: number, source: Source): number {
+    return this.#open.isOnDisk(commit) ? -1 : this.#open.owes(source, commit);
   }
 
   captures(topicName: Uint8Array): boolean {
@@ -132,9 +135,7 @@ export class Pipeline {
 
   #seal(): void {
     if (this.#open.isEmpty) return;
-    const { batch, sources } = this.#open.seal();
-    this.#parts.buffer.append(batch);
-    this.#owed.set(batch.commit, sources);
+    this.#parts.buffer.append(this.#open.seal());
     this.#inFlight += 1;
     const waiting = this.#waiting;
     this.#waiting = [];
@@ -143,8 +144,7 @@ export class Pipeline {
 
   #committed(commit: number): void {
     this.#inFlight -= 1;
-    for (const source of this.#owed.get(commit) ?? []) source.committed(commit);
-    this.#owed.delete(commit);
+    for (const source of this.#open.settle(commit)) source.committed(commit);
     if (!this.#open.isEmpty) this.#sealSoon();
   }
 }

@@ -154,4 +154,40 @@ for (const version of [4, 5] as const) {
     assert.equal(got?.cmd === 'publish' && got.qos, 2);
     assert.deepEqual(writer.acknowledged('pubcomp'), [11], 'one PUBCOMP, after both');
   });
+
+  test(name('a connection that was taken over leaves the session to the new one'), async () => {
+    const client = `over-${version}`;
+    await using first = await rigWith();
+    const old = await first.device(client, persistent);
+    const now = await first.device(client, persistent);
+    await eventually('the old connection is gone', () => old.ended && first.connections === 1);
+    now.publish('plant/1', 'once', 6, 2);
+    await now.until('pubrec');
+    now.socket.destroy();
+    await eventually('gone', () => first.connections === 0);
+    const back = await first.device(client, persistent);
+    back.send(again('plant/1', 'once', 6));
+    await back.until('pubrec');
+    await released(back, 6);
+    assert.deepEqual(first.disk.frames(), [`${client} plant/1 once`]);
+    assert.deepEqual(first.disk.sessions, [], 'the release is on disk');
+  });
+
+  test(name('sent again on another connection, PUBREC follows that same COMMIT'), async () => {
+    const client = `again-${version}`;
+    await using rig = await rigWith();
+    const old = await rig.device(client, persistent);
+    rig.disk.held = true;
+    old.publish('plant/1', 'once', 8, 2);
+    await eventually('on its way', () => rig.disk.segments.length === 1);
+    const back = await rig.device(client, persistent);
+    back.send(again('plant/1', 'once', 8));
+    await sleep(settleMs);
+    assert.deepEqual(back.acknowledged('pubrec'), [], 'not before the COMMIT');
+    rig.disk.held = false;
+    rig.disk.release();
+    await back.until('pubrec');
+    await released(back, 8);
+    assert.deepEqual(rig.disk.frames(), [`${client} plant/1 once`]);
+  });
 }

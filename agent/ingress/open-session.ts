@@ -157,7 +157,7 @@ export class OpenSession {
     this.allowGroups = seat.access?.groupsFor(this.deviceName) ?? null;
     const client = connect.clientId === '' ? this.deviceName : connect.clientId;
     const resumed = connack.sessionPresent && !connect.cleanStart;
-    this.#session = seat.sessions.of(seat.scope, client);
+    this.#session = seat.sessions.join(seat.scope, client);
     let commit = resumed ? -1 : this.#session.clear(this.#calls.source());
     seat.wills.connected(seat.scope, client, resumed);
     if (connect.will !== null) {
@@ -247,7 +247,8 @@ export class OpenSession {
     const known = this.#session?.ids.get(frame.packetId);
     if (known === undefined) return;
     if (known.copied) this.#toBroker(this.#packetOf(frame));
-    this.#oweAtOnce(frame, 0, known.commit, known.copied);
+    const commit = this.#parts.path.awaits(known.commit, this.#calls.source());
+    this.#oweAtOnce(frame, 0, commit, known.copied);
   }
 
   /** Version 5 hears why; 3.1.1 can only be told that it arrived (design, promise 1). */

@@ -3,7 +3,7 @@
  * PUBLISHes that it captured and that were not released yet. They are durable (`session` table):
  * the identifier is in the commit of its frame, its release in a commit before PUBCOMP, so that a
  * frame is taken exactly once over a crash of either side. Keyed by seat and Client Identifier; two
- * connections of one client (the older not yet closed) share one state.
+ * connections of one client (the older not yet closed) share one state while either lives.
  *
  * It dies with Clean Start, or when the broker behind says that there is no session.
  */
@@ -26,6 +26,8 @@ export class ClientSession {
   readonly scope: string;
   readonly client: string;
   readonly ids = new Map<number, Captured>();
+  /** Connections that hold it: nobody may be given another one meanwhile. */
+  connections = 0;
   readonly #path: Path;
 
   constructor(scope: string, client: string, path: Path) {
@@ -92,8 +94,17 @@ export class Sessions {
     return found;
   }
 
+  /** For a connection, until it leaves. */
+  join(scope: string, client: string): ClientSession {
+    const session = this.of(scope, client);
+    session.connections += 1;
+    return session;
+  }
+
   /** A connection of it ended: what holds nothing is made again when it is asked for. */
-  leave({ scope, client, ids }: ClientSession): void {
-    if (ids.size === 0) this.#sessions.delete(JSON.stringify([scope, client]));
+  leave(session: ClientSession): void {
+    session.connections -= 1;
+    const { scope, client, ids, connections } = session;
+    if (ids.size === 0 && connections === 0) this.#sessions.delete(JSON.stringify([scope, client]));
   }
 }

@@ -99,6 +99,8 @@ export interface Path {
   take(source: Source, bytes: Uint8Array, budget: number): Taken;
   /** Adds a change of session state to the open batch. @returns its commit */
   record(change: SessionChange, source: Source | null): number;
+  /** A commit that another connection began. @returns it, or −1 when it is on disk */
+  awaits(commit: number, source: Source): number;
   /** Whether a route captures this Topic Name. */
   captures(topicName: Uint8Array): boolean;
   leave(source: Source): void;

@@ -58,7 +58,7 @@ export interface MqttConnection {
   readonly server: MqttServer;
   /** @returns what SUBACK said of each Topic Filter: a QoS, or 0x80 and above */
   subscribe(topicFilters: readonly string[], options: SubscribeOptions): Promise<number[]>;
-  /** Something came that the stream hook kept to itself: the Keep Alive begins anew. */
+  /** The stream hook wrote something of its own: the Keep Alive begins anew. */
   alive(): void;
   /** DISCONNECT; version 5: with how long the session lives on, if that changed. */
   close(sessionExpiryMs?: number): Promise<void>;

@@ -6,8 +6,9 @@
  *
  * The session at the broker is persistent: what is not acknowledged when we leave is sent again
  * when we come back. Topic Filters are subscribed at the first connection of a run (they may have
- * changed since) and whenever the broker has no session of ours; with version 5 the retained
- * messages of a filter that was there already do not come again (Retain Handling 1).
+ * changed since), and whenever the broker had no session of ours, until a SUBACK says so; with
+ * version 5 the retained messages of a filter that was there already do not come again (Retain
+ * Handling 1).
  */
 import { sourceBackoffCapMs, sourceBackoffFirstMs } from '../bounds.ts';
 import type { MqttSourceConfig } from '../config/types.ts';
@@ -85,7 +86,8 @@ export class MqttSource {
       });
       this.#connection = connection;
       if (this.#isStopped()) return await connection.close();
-      if (!this.#subscribed || !connection.server.sessionPresent) await this.#subscribe(connection);
+      if (!connection.server.sessionPresent) this.#subscribed = false;
+      if (!this.#subscribed) await this.#subscribe(connection);
       if (this.#isStopped() || this.#connection !== connection) return;
       this.#state = 'subscribed';
       this.#attempt = 0;
@@ -120,7 +122,7 @@ export class MqttSource {
       maxPacketBytes: config.maxPacketSize,
       keepAliveMs: config.keepAliveMs,
       broker: name,
-      alive: () => this.#connection?.alive(),
+      said: () => this.#connection?.alive(),
     });
   }
 

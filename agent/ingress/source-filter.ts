@@ -44,7 +44,8 @@ export interface SourceFilterParts {
   readonly keepAliveMs: number;
   readonly broker: string;
   readonly faultName: (fault: number) => string;
-  readonly alive: () => void;
+  /** We wrote something that the client knows nothing of. */
+  readonly said: () => void;
 }
 
 export class SourceFilter extends Duplex implements Source {
@@ -102,7 +103,7 @@ export class SourceFilter extends Duplex implements Source {
   }
 
   get held(): boolean {
-    return this.#waits;
+    return this.#waits && !this.#gone;
   }
 
   /** What is in hand is still acknowledged; nothing more comes. */
@@ -171,7 +172,6 @@ export class SourceFilter extends Duplex implements Source {
       const taken = this.#parts.path.take(this, this.#chunk, budget);
       this.#chunk = nothing;
       this.#inbox.consume(taken.consumed, taken.reason === 'partial' ? taken.needed : 0);
-      if (taken.consumed > 0) this.#parts.alive();
       const next = this.#after(taken);
       if (next === 'again') continue;
       served = next;
@@ -250,8 +250,9 @@ export class SourceFilter extends Duplex implements Source {
     const { verdict, packetId, qos } = frame;
     const { path, session } = this.#parts;
     if (verdict === 'drop' || verdict === 'bury') this.#reportUnusual(frame);
-    if (verdict === 'repeat') this.#owe(frame, session.ids.get(packetId)?.commit ?? -1);
-    else if (verdict === 'drop' || verdict === 'deny') this.published(frame);
+    if (verdict === 'repeat') {
+      this.#owe(frame, path.awaits(session.ids.get(packetId)?.commit ?? -1, this));
+    } else if (verdict === 'drop' || verdict === 'deny') this.published(frame);
     else this.#owe(frame, qos === 2 ? session.capture(packetId, false, this) : path.openCommit);
   }
 
@@ -286,6 +287,8 @@ export class SourceFilter extends Duplex implements Source {
 
   #acknowledge(): void {
     const bytes = this.#acks.take();
-    if (bytes !== null && !this.#socket.destroyed) this.#socket.write(bytes);
+    if (bytes === null || this.#socket.destroyed) return;
+    this.#socket.write(bytes);
+    this.#parts.said(); // Only what we send counts for the broker [MQTT-3.1.2-22].
   }
 }

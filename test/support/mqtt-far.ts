@@ -19,6 +19,8 @@ export class FarServer {
   readonly heard: Heard[] = [];
   connack: Partial<Extract<Packet, { cmd: 'connack' }>> = {};
   connections = 0;
+  /** To the connection that came last. */
+  say: (packet: Packet) => void = () => {};
   readonly #server = createServer({ noDelay: true }, (socket) => this.#serve(socket));
   readonly #sockets = new Set<Socket>();
   readonly #answer: Answer;
@@ -63,6 +65,7 @@ export class FarServer {
     const say = (packet: Packet) => {
       if (socket.writable) socket.write(mqttPacket.generate(packet, options));
     };
+    this.say = say;
     socket.on('data', (chunk) => parser.parse(chunk));
     parser.on('packet', (packet) => {
       const heard = { packet, connection };

@@ -30,6 +30,14 @@ interface StoredWill {
   readonly packet: string;
 }
 
+interface Connections {
+  readonly open: number;
+  /** The newest goes on with the session. */
+  readonly resumed: boolean;
+}
+
+const noConnections: Connections = { open: 0, resumed: false };
+
 export interface ArmedWill {
   readonly scope: string;
   readonly client: string;
@@ -41,7 +49,7 @@ export class Wills {
   readonly #path: Path;
   readonly #due = new Map<ArmedWill, NodeJS.Timeout>();
   /** Open connections of a client: there may be two while one takes over. */
-  readonly #connections = new Map<string, number>();
+  readonly #connections = new Map<string, Connections>();
   /** Of open connections: their rows are touched again before they count as left behind. */
   readonly #armed = new Set<ArmedWill>();
   readonly #toucher: NodeJS.Timeout;
@@ -98,7 +106,8 @@ export class Wills {
   /** @param resumed the same session goes on; else it ended, and a Will that waits is due now */
   connected(scope: string, client: string, resumed: boolean): void {
     const key = keyOf(scope, client);
-    this.#connections.set(key, (this.#connections.get(key) ?? 0) + 1);
+    const { open } = this.#connections.get(key) ?? noConnections;
+    this.#connections.set(key, { open: open + 1, resumed });
     for (const [will, timer] of this.#due) {
       if (will.scope !== scope || will.client !== client) continue;
       clearTimeout(timer);
@@ -111,14 +120,18 @@ export class Wills {
   /** @param clean the device said DISCONNECT with Normal disconnection [MQTT-3.14.4-3] */
   disconnected(scope: string, client: string, will: ArmedWill | null, clean: boolean): void {
     const key = keyOf(scope, client);
-    const left = (this.#connections.get(key) ?? 1) - 1;
-    if (left > 0) this.#connections.set(key, left);
+    const { open, resumed } = this.#connections.get(key) ?? noConnections;
+    const takenOver = open > 1;
+    if (takenOver) this.#connections.set(key, { open: open - 1, resumed });
     else this.#connections.delete(key);
-    if (will !== null) this.#armed.delete(will);
-    if (will === null || (this.#closed && !clean)) return;
-    // Taken over by a connection that goes on with the session [MQTT-3.1.3-9].
-    if (clean || (left > 0 && will.stored.delaySeconds > 0)) this.#discard(will);
-    else this.#arrange(will);
+    if (will === null) return;
+    this.#armed.delete(will);
+    if (clean) this.#discard(will);
+    else if (this.#closed) return;
+    else if (!takenOver) this.#arrange(will);
+    // The new connection goes on with the session, or has ended it [MQTT-3.1.3-9].
+    else if (resumed && will.stored.delaySeconds > 0) this.#discard(will);
+    else this.#publish(will);
   }
 
   /** What waits stays on disk and is due at the next start. */

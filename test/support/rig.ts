@@ -21,7 +21,7 @@ import { loadCore } from '../../agent/frames/core.ts';
 import { faultName } from '../../agent/frames/faults.ts';
 import { PathCore } from '../../agent/frames/path-core.ts';
 import { reasonCodeOf, returnCodeOf } from '../../agent/frames/reason-codes.ts';
-import { SegmentReader } from '../../agent/frames/segment-reader.ts';
+import { type FrameView, SegmentReader } from '../../agent/frames/segment-reader.ts';
 import { systemClock } from '../../agent/ingress/clock.ts';
 import { HoldQueue } from '../../agent/ingress/hold-queue.ts';
 import { MqttListener } from '../../agent/ingress/mqtt-listener.ts';
@@ -64,6 +64,8 @@ export interface RigOptions {
 export class HeldDisk {
   readonly opened: Appender['opened'];
   readonly segments: SealedSegment[] = [];
+  /** Batches given to it, committed or not. */
+  appended = 0;
   /** Session rows as of the last commit, by their key. */
   readonly #rows = new Map<string, SessionRow>();
   readonly #batches: Batch[] = [];
@@ -77,6 +79,7 @@ export class HeldDisk {
   }
 
   append(batch: Batch): void {
+    this.appended += 1;
     if (batch.segment !== null) this.segments.push(batch.segment);
     this.#batches.push(batch);
     if (!this.held) setImmediate(() => this.release());
@@ -114,15 +117,18 @@ export class HeldDisk {
 
   /** `device topicName payload` of every frame in the log, in order. */
   frames(): string[] {
+    return this.views().map(({ device, topicName, payload }) => {
+      return `${device} ${topicName} ${Buffer.from(payload).toString()}`;
+    });
+  }
+
+  views(): FrameView[] {
     const reader = new SegmentReader(loadCore());
-    const out: string[] = [];
+    const out: FrameView[] = [];
     for (const { body } of this.segments) {
       const open = reader.open(new Uint8Array(body));
       if (!('frame' in open)) throw new Error('the path wrote a damaged segment');
-      for (let i = 0; i < open.frames; i++) {
-        const { device, topicName, payload } = open.frame(i);
-        out.push(`${device} ${topicName} ${Buffer.from(payload).toString()}`);
-      }
+      for (let i = 0; i < open.frames; i++) out.push(open.frame(i));
     }
     return out;
   }

@@ -39,11 +39,17 @@ const table = {
     remedy: 'Mend the keys named above; tidegate check FILE shows them all with their lines.',
   },
   configMissing: { class: 'refuse', exit: 78, remedy: 'Name a readable file with --config.' },
+  configTooLarge: {
+    class: 'refuse',
+    exit: 78,
+    remedy: 'Let one Topic Filter with wildcards serve several routes, limits or allow rules.',
+  },
   reloadNeedsRestart: {
     class: 'refuse',
     exit: 78,
     remedy: 'Restart the agent to change these keys, or set them back and reload again.',
   },
+  stopping: { class: 'refuse', exit: 75, remedy: 'Start the agent again; it reads the file then.' },
   bindFailed: {
     class: 'halt',
     exit: 69,
@@ -53,6 +59,11 @@ const table = {
     class: 'refuse',
     exit: 69,
     remedy: 'Start the agent, or name its HTTP address with --http.',
+  },
+  brokerUnreachable: {
+    class: 'retry',
+    exit: 69,
+    remedy: 'Start the broker behind the listener, or mend its address under broker.',
   },
   bufferLocked: {
     class: 'halt',
@@ -98,11 +109,6 @@ const table = {
     remedy: 'Take the upstream out of the config first, then forget it.',
   },
   coreMissing: { class: 'halt', exit: 70, remedy: 'Build the core with npm run core.' },
-  coreFault: {
-    class: 'halt',
-    exit: 70,
-    remedy: 'This is a defect of tidegate; please report it with the log.',
-  },
   upstreamUnreachable: {
     class: 'retry',
     exit: 69,

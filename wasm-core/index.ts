@@ -14,7 +14,10 @@ import {
   TABLE_OFFSET, TABLE_ROWS,
 } from './layout';
 import { bucketsClear, overflows } from './limits';
-import { limitAdd, localAdd, localClear, routeAdd, routeFor, routesClear } from './routes';
+import {
+  limitAdd, limitClaim, limitKeep, limitsSettle, localAdd, localClear, routeAdd, routeFor,
+  routesClear, routesRenew,
+} from './routes';
 import { seal, segmentBytes, segmentFrames, segmentReset, verify } from './segment';
 
 /** Of any bytes of the memory. */
@@ -38,7 +41,8 @@ export {
 // Who may publish where; routes, limits, local filters.
 export { allowAdd, allowClear };
 export {
-  bucketsClear, limitAdd, localAdd, localClear, overflows, routeAdd, routeFor, routesClear,
+  bucketsClear, limitAdd, limitClaim, limitKeep, limitsSettle, localAdd, localClear, overflows,
+  routeAdd, routeFor, routesClear, routesRenew,
 };
 // One chunk, and what came of it.
 export {

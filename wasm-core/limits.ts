@@ -10,6 +10,10 @@
  * only such may be evicted (promise 6); when none in the probe window is, the key falls to its
  * limit's overflow bucket, counted. A frame larger than the byte burst passes a full bucket and
  * leaves it below zero, else it would wait for ever. Time is lived time, an argument, in ms.
+ *
+ * New routes may keep limits of the old ones, with their buckets, so that a change of the config is
+ * no gift of tokens: renew → claim each that stays → settle (the others go) → keep, or add, in the
+ * order of the routes.
  */
 import {
   BUCKETS_MAX,
@@ -40,6 +44,11 @@ const LIMIT_MESSAGES_BURST: i32 = 32;
 const LIMIT_BYTES_BURST: i32 = 40;
 const LIMIT_OWN: i32 = 48;
 
+/** LIMIT_PER of a place that is free. */
+const PER_NOTHING: i32 = -1;
+/** LIMIT_NEXT between `limitClaim` and `limitsSettle`. */
+const CLAIMED: i32 = -1;
+
 const BUCKET_KEY: i32 = 0;
 const BUCKET_MESSAGES: i32 = 8;
 const BUCKET_TOKENS: i32 = 16;
@@ -53,7 +62,10 @@ const WINDOW: i32 = 128;
 const EPSILON: f64 = 1e-6;
 const MS_PER_SECOND: f64 = 1000;
 const GOLDEN: u64 = 0x9e3779b97f4a7c15;
+/** The key of a bucket whose limit is gone: no name has it, and its place may be taken. */
+const KEY_GONE: u64 = 0xffffffffffffffff;
 
+/** Places in use or free again; behind them nothing was ever written. */
 let count: i32 = 0;
 let stamp: u32 = 0;
 let overflowed: u32 = 0;
@@ -81,6 +93,31 @@ export function limitsClear(): void {
   emptyBuckets();
 }
 
+/** Limits are in no route from now on; until `limitsSettle` they may be claimed. */
+export function limitsRenew(): void {
+  for (let i = 0; i < count; i++) store<i32>(limitAt(i), 0, LIMIT_NEXT);
+}
+
+/** It stays, with its buckets. */
+export function claimLimit(index: i32): void {
+  if (index >= 0 && index < count) store<i32>(limitAt(index), CLAIMED, LIMIT_NEXT);
+}
+
+/** What was not claimed goes, and its buckets. */
+export function settleLimits(): void {
+  for (let i = 0; i < count; i++) {
+    const limit = limitAt(i);
+    if (load<i32>(limit, LIMIT_NEXT) != CLAIMED) store<i32>(limit, PER_NOTHING, LIMIT_PER);
+    store<i32>(limit, 0, LIMIT_NEXT);
+  }
+  for (let i = 0; i < BUCKETS_MAX; i++) {
+    const bucket = BUCKETS_OFFSET + i * BUCKET_BYTES;
+    if (load<u64>(bucket, BUCKET_KEY) == 0) continue;
+    const limit = limitAt(load<i32>(bucket, BUCKET_LIMIT));
+    if (load<i32>(limit, LIMIT_PER) == PER_NOTHING) store<u64>(bucket, KEY_GONE, BUCKET_KEY);
+  }
+}
+
 function emptyBuckets(): void {
   memory.fill(BUCKETS_OFFSET, 0, BUCKETS_MAX * BUCKET_BYTES);
   for (let i = 0; i < count; i++) fill(limitAt(i) + LIMIT_OWN, limitAt(i), 0);
@@ -101,13 +138,14 @@ export function addLimit(
   first: i32, per: i32, messagesPerSecond: f64, bytesPerSecond: f64,
   burstMessages: f64, burstBytes: f64, over: i32,
 ): i32 {
-  if (count == LIMITS_MAX) return -FAULT_LIMITS_FULL;
   if (per < PER_DEVICE || per > PER_GATEWAY) return -FAULT_LIMIT_INVALID;
   if (over < OVER_HOLD || over > OVER_BURY) return -FAULT_LIMIT_INVALID;
   if (!sound(messagesPerSecond, burstMessages)) return -FAULT_LIMIT_INVALID;
   if (!sound(bytesPerSecond, burstBytes)) return -FAULT_LIMIT_INVALID;
   if (messagesPerSecond == 0 && bytesPerSecond == 0) return -FAULT_LIMIT_INVALID;
-  const index = count++;
+  const index = freePlace();
+  if (index == LIMITS_MAX) return -FAULT_LIMITS_FULL;
+  if (index == count) count++;
   const limit = limitAt(index);
   memory.fill(limit, 0, LIMIT_BYTES);
   store<i32>(limit, per, LIMIT_PER);
@@ -117,12 +155,32 @@ export function addLimit(
   store<f64>(limit, max<f64>(burstMessages, 1), LIMIT_MESSAGES_BURST);
   store<f64>(limit, burstBytes, LIMIT_BYTES_BURST);
   fill(limit + LIMIT_OWN, limit, 0);
-  if (first >= 0) {
-    let last = limitAt(first);
-    while (load<i32>(last, LIMIT_NEXT) != 0) last = limitAt(load<i32>(last, LIMIT_NEXT) - 1);
-    store<i32>(last, index + 1, LIMIT_NEXT);
-  }
+  append(first, index);
   return index;
+}
+
+/** A limit that was claimed, behind the others of its route. @returns its index or −fault */
+export function keepLimit(first: i32, index: i32, over: i32): i32 {
+  if (index < 0 || index >= count) return -FAULT_LIMIT_INVALID;
+  if (load<i32>(limitAt(index), LIMIT_PER) == PER_NOTHING) return -FAULT_LIMIT_INVALID;
+  if (over < OVER_HOLD || over > OVER_BURY) return -FAULT_LIMIT_INVALID;
+  store<i32>(limitAt(index), over, LIMIT_OVER);
+  append(first, index);
+  return index;
+}
+
+function freePlace(): i32 {
+  let index = 0;
+  while (index < count && load<i32>(limitAt(index), LIMIT_PER) != PER_NOTHING) index++;
+  return index;
+}
+
+/** @param first limit of the route; −1: it has none yet */
+function append(first: i32, index: i32): void {
+  if (first < 0) return;
+  let last = limitAt(first);
+  while (load<i32>(last, LIMIT_NEXT) != 0) last = limitAt(load<i32>(last, LIMIT_NEXT) - 1);
+  store<i32>(last, index + 1, LIMIT_NEXT);
 }
 
 function fill(bucket: i32, limit: i32, livedMs: f64): void {
@@ -150,6 +208,7 @@ function bytesAt(bucket: i32, limit: i32, livedMs: f64): f64 {
 
 /** As good as not there. Buckets of this very frame are not: two of its limits may meet. */
 function evictable(bucket: i32, livedMs: f64): bool {
+  if (load<u64>(bucket, BUCKET_KEY) == KEY_GONE) return true;
   if (load<u32>(bucket, BUCKET_STAMP) == stamp) return false;
   const limit = limitAt(load<i32>(bucket, BUCKET_LIMIT));
   if (load<f64>(limit, LIMIT_MESSAGES_RATE) != 0) {
@@ -195,7 +254,7 @@ export function beginDevice(): void {
 
 function keyOf(index: i32, named: u64): u64 {
   const key = mix64(named ^ ((<u64>index + 1) * GOLDEN));
-  return key == 0 ? 1 : key;
+  return key == 0 || key == KEY_GONE ? 1 : key;
 }
 
 function waitOf(limit: i32, bucket: i32, bytes: i32, livedMs: f64): f64 {

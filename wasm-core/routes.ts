@@ -10,7 +10,7 @@ import {
   LOCAL_TRIE, ROUTES_MAX, ROUTES_OFFSET, ROUTE_BYTES, ROUTE_TRIE, SCRATCH_OFFSET,
 } from './layout';
 import { FAULT_NONE, FAULT_ROUTES_FULL, FAULT_ROUTE_UNKNOWN, FAULT_TRIE_FULL } from './fault';
-import { addLimit, limitsClear } from './limits';
+import { addLimit, claimLimit, keepLimit, limitsClear, limitsRenew, settleLimits } from './limits';
 import { LOWEST, trieAdd, trieClear, trieEmpty, trieMatch } from './topics';
 
 const ROUTE_STORED_ID: i32 = 0;
@@ -43,6 +43,21 @@ export function routesClear(): void {
   routes = 0;
   trieClear(ROUTE_TRIE, LOWEST);
   limitsClear();
+}
+
+/** As `routesClear`, but limits that are claimed before `limitsSettle` stay, to be kept again. */
+export function routesRenew(): void {
+  routes = 0;
+  trieClear(ROUTE_TRIE, LOWEST);
+  limitsRenew();
+}
+
+export function limitClaim(index: i32): void {
+  claimLimit(index);
+}
+
+export function limitsSettle(): void {
+  settleLimits();
 }
 
 export function routeAdd(
@@ -94,6 +109,16 @@ export function limitAdd(
   );
   if (made >= 0 && first < 0) store<i32>(route, made, ROUTE_LIMIT);
   return made;
+}
+
+/** In the place of `limitAdd` for a limit that was claimed. @returns its index or −fault */
+export function limitKeep(routeIndex: i32, index: i32, over: i32): i32 {
+  if (routeIndex < 0 || routeIndex >= routes) return -FAULT_ROUTE_UNKNOWN;
+  const route = routeAt(routeIndex);
+  const first = load<i32>(route, ROUTE_LIMIT);
+  const kept = keepLimit(first, index, over);
+  if (kept >= 0 && first < 0) store<i32>(route, kept, ROUTE_LIMIT);
+  return kept;
 }
 
 export function localClear(): void {

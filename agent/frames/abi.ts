@@ -5,6 +5,13 @@
 export interface CoreCalls {
   /** Forgets routes, limits and buckets. */
   routesClear(): void;
+  /** Forgets routes; limits that are claimed before `limitsSettle` stay, with their buckets. */
+  routesRenew(): void;
+  limitClaim(limit: number): void;
+  /** Forgets what was not claimed. */
+  limitsSettle(): void;
+  /** In the place of `limitAdd` for what was claimed. @returns limit index, or −fault */
+  limitKeep(routeIndex: number, limit: number, over: number): number;
   /** The Topic Filter lies in SCRATCH. @returns route index, or −fault; the lowest index wins */
   routeAdd(filterBytes: number, routeId: number, maxPayloadBytes: number, local: number): number;
   /** A rate of 0 is no limit of that kind. @returns limit index, or −fault */

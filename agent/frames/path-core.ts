@@ -6,6 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Limit, Route } from '../config/types.ts';
 import { TidegateError } from '../errors.ts';
+import type { AllowFilter } from '../ingress/allow.ts';
 import type { Clock } from '../ingress/clock.ts';
 import type { Source } from '../ingress/source.ts';
 import { type Core, deviceRuleShift, ingestFlags, limitOver, limitPer, loadCore } from './core.ts';
@@ -20,6 +21,8 @@ const sharePrefix = '$share/';
 export class PathCore {
   readonly core: Core;
   #routeIds: readonly number[] = [];
+  /** Where the core has each limit, by what it is: one that stays keeps its buckets. */
+  #limits = new Map<string, number>();
 
   constructor() {
     this.core = loadCore();
@@ -28,28 +31,59 @@ export class PathCore {
     this.core.bucketsClear(seed.readInt32LE(0), seed.readInt32LE(seedBytes / 2));
   }
 
-  /** @throws TidegateError coreFault: a route does not fit the core, the check let it by */
+  /**
+   * In the place of those before. A limit that its route had before, with the same rates and
+   * bursts, keeps its buckets: nobody gains tokens by a reload. Another one starts full.
+   * @throws TidegateError configTooLarge: the core has no room for that many
+   */
   installRoutes(routes: readonly Route[], routeIds: readonly number[]): void {
-    this.core.routesClear();
+    const { core } = this;
+    const before = this.#limits;
+    const names = routes.map(namesOfLimits);
+    this.#limits = new Map();
+    core.routesRenew();
+    for (const name of names.flat()) {
+      const at = before.get(name);
+      if (at !== undefined) core.limitClaim(at);
+    }
+    core.limitsSettle();
     for (const [index, route] of routes.entries()) {
       const bytes = this.#putText(route.from);
       const local = route.local ? 1 : 0;
-      const at = this.core.routeAdd(bytes, routeIds[index] ?? 0, route.maxBytes ?? 0, local);
-      if (at < 0) throw new TidegateError('coreFault', `route ${route.name}: ${faultName(-at)}`);
-      for (const limit of route.limits) this.#addLimit(at, limit, route.name);
+      const at = core.routeAdd(bytes, routeIds[index] ?? 0, route.maxBytes ?? 0, local);
+      if (at < 0) throw tooLarge(`route ${route.name}`, at);
+      for (const [place, limit] of route.limits.entries()) {
+        const name = names[index]?.[place] ?? '';
+        const known = before.get(name);
+        const over = limitOver[limit.over];
+        const made =
+          known === undefined ? this.#addLimit(at, limit) : core.limitKeep(at, known, over);
+        if (made < 0) throw tooLarge(`limit of route ${route.name}`, made);
+        this.#limits.set(name, made);
+      }
     }
     this.#routeIds = routeIds;
   }
 
   /**
-   * Who may publish where, asked under `ingestFlags.allow`.
-   * @throws TidegateError coreFault: a rule does not fit the core, the check let it by
+   * Whether a config fits the core, tried on another one: this one goes on as it is.
+   * @throws TidegateError configTooLarge
    */
-  installAllow(rules: readonly { filter: string; groups: number }[]): void {
+  static assertFits(routes: readonly Route[], rules: readonly AllowFilter[]): void {
+    const trial = new PathCore();
+    trial.installRoutes(routes, []);
+    trial.installAllow(rules);
+  }
+
+  /**
+   * Who may publish where, asked under `ingestFlags.allow`.
+   * @throws TidegateError configTooLarge: the core has no room for that many
+   */
+  installAllow(rules: readonly AllowFilter[]): void {
     this.core.allowClear();
     for (const { filter, groups } of rules) {
-      const found = -this.core.allowAdd(this.#putText(filter), groups);
-      if (found !== 0) throw new TidegateError('coreFault', `allow ${filter}: ${faultName(found)}`);
+      const found = this.core.allowAdd(this.#putText(filter), groups);
+      if (found !== 0) throw tooLarge(`allow ${filter}`, found);
     }
   }
 
@@ -164,8 +198,8 @@ export class PathCore {
     return body;
   }
 
-  #addLimit(route: number, limit: Limit, name: string): void {
-    const at = this.core.limitAdd(
+  #addLimit(route: number, limit: Limit): number {
+    return this.core.limitAdd(
       route,
       limitPer[limit.per],
       limit.messagesPerSecond,
@@ -174,7 +208,6 @@ export class PathCore {
       limit.burstBytes,
       limitOver[limit.over],
     );
-    if (at < 0) throw new TidegateError('coreFault', `limit of route ${name}: ${faultName(-at)}`);
   }
 
   #putText(text: string): number {
@@ -182,6 +215,21 @@ export class PathCore {
     this.core.memory.set(bytes, this.core.SCRATCH_OFFSET);
     return bytes.length;
   }
+}
+
+/** What each limit of a route is, but for what happens over it; two equal ones differ by number. */
+function namesOfLimits({ name, limits }: Route): string[] {
+  const seen = new Map<string, number>();
+  return limits.map(({ over: _, ...limit }) => {
+    const what = JSON.stringify([name, limit]);
+    const nth = seen.get(what) ?? 0;
+    seen.set(what, nth + 1);
+    return `${nth} ${what}`;
+  });
+}
+
+function tooLarge(what: string, fault: number): TidegateError {
+  return new TidegateError('configTooLarge', `${what}: ${faultName(-fault)}`);
 }
 
 /** `$share/group/filter` → `filter` [MQTT 5.0 section 4.8.2]. */

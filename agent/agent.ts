@@ -4,7 +4,9 @@
  *
  *   buffer → core and routes → egress threads → path → seats (brokers, listeners, sources) → ready
  *   stop: seats take no more bytes → commit and acknowledge → seats close → egress → buffer
- *   reload: seats that changed → lanes and routes → egress threads, where an upstream changed
+ *   reload: all that can fail (does it fit, files, addresses) → lanes on disk → at one point between
+ *     two chunks: seats that go stop, rules and routes change, new seats begin → egress threads, if
+ *     an upstream changed. What is refused is refused before that point (promise 7).
  *
  * It starts with everything down (promise 5): nothing here waits for an upstream or a broker.
  */
@@ -20,7 +22,7 @@ import { PathCore } from './frames/path-core.ts';
 import { systemClock } from './ingress/clock.ts';
 import { HoldQueue } from './ingress/hold-queue.ts';
 import { Pipeline } from './pipeline.ts';
-import { Seats } from './seats.ts';
+import { allowRulesOf, Seats, type SeatsChange } from './seats.ts';
 import type { DeadLetters } from './telemetry/http-dead.ts';
 import type { Telemetry } from './telemetry/telemetry.ts';
 
@@ -67,6 +69,7 @@ class RunningAgent implements Agent {
   readonly #halted = Promise.withResolvers<TidegateError>();
   #config: Config;
   #egress: EgressThreads;
+  #closing = false;
 
   constructor(config: Config, buffer: BufferPort, report: Report, telemetry: Telemetry) {
     this.#config = config;
@@ -75,7 +78,7 @@ class RunningAgent implements Agent {
     this.#telemetry = telemetry;
     buffer.onFailed(this.#halted.resolve);
     this.#core.installRoutes(config.routes, buffer.opened.routeIds);
-    this.#egress = this.#openEgress(config);
+    this.#egress = this.#openEgress(config, new Set());
     const clock = systemClock(buffer.opened.livedMs);
     const appender = this.#appender();
     this.#path = new Pipeline({
@@ -103,7 +106,9 @@ class RunningAgent implements Agent {
       await this.#buffer.stat();
     };
     telemetry.seatsSource = () => ({ held: this.#seats.held, sources: this.#seats.sources });
-    await this.#seats.change(this.#config);
+    const change = await this.#seats.prepare(this.#config);
+    change.begin(() => {});
+    await change.closed();
     this.#buffer.putMeta(lastGoodKey, configText);
     telemetry.ready = true;
     this.#report('agentReady', { gateway: this.#config.gateway });
@@ -111,21 +116,40 @@ class RunningAgent implements Agent {
 
   async reload(config: Config, text: string): Promise<void> {
     const keys = restartKeys(this.#config, config);
-    if (keys.length > 0) throw new TidegateError('reloadNeedsRestart', keys.join(', '));
-    await this.#seats.change(config);
-    const lanes = lanesOf(config);
-    const definitions = routeDefinitionsOf(config);
-    const routeIds = await this.#buffer.configure(lanes, definitions, bufferOptionsOf(config));
-    this.#path.install(config.routes, routeIds);
+    if (keys.length > 0) {
+      const detail = `${keys.join(' and ')} cannot change while the agent runs`;
+      throw new TidegateError('reloadNeedsRestart', detail);
+    }
+    PathCore.assertFits(config.routes, allowRulesOf(config).filters);
+    const change = await this.#seats.prepare(config);
+    const routeIds = await this.#configureBuffer(config, change);
+    change.begin(() => this.#path.install(config.routes, routeIds));
     this.#path.commitEveryMs = config.buffer.commitEveryMs;
     const before = this.#config;
     this.#config = config;
-    const of = (each: Config): string => JSON.stringify([each.upstreams, lanesOf(each)]);
-    if (of(before) !== of(config)) {
-      await this.#egress.stop();
-      this.#egress = this.#openEgress(config);
-    }
     this.#buffer.putMeta(lastGoodKey, text);
+    await Promise.all([change.closed(), this.#changeEgress(before, config)]);
+  }
+
+  /** @returns the stored ids of the routes */
+  async #configureBuffer(config: Config, change: SeatsChange): Promise<readonly number[]> {
+    const [lanes, definitions] = [lanesOf(config), routeDefinitionsOf(config)];
+    try {
+      const ids = await this.#buffer.configure(lanes, definitions, bufferOptionsOf(config));
+      if (this.#closing) throw new TidegateError('stopping', 'the agent is stopping');
+      return ids;
+    } catch (error) {
+      await change.undo();
+      throw error;
+    }
+  }
+
+  async #changeEgress(before: Config, after: Config): Promise<void> {
+    const of = (config: Config): string => JSON.stringify([config.upstreams, lanesOf(config)]);
+    if (of(before) === of(after)) return;
+    const old = this.#egress;
+    await old.stop();
+    if (!this.#closing) this.#egress = this.#openEgress(after, old.paused);
   }
 
   pause(upstream: string): boolean {
@@ -145,6 +169,7 @@ class RunningAgent implements Agent {
 
   /** In the order that bytes travel; never waits for an upstream. */
   async close(): Promise<void> {
+    this.#closing = true;
     this.#seats.stop();
     await this.#path.flush(this.#config.stopWithinMs);
     await this.#seats.close();
@@ -152,9 +177,9 @@ class RunningAgent implements Agent {
     await this.#buffer.stop();
   }
 
-  #openEgress(config: Config): EgressThreads {
+  #openEgress(config: Config, paused: ReadonlySet<string>): EgressThreads {
     return new EgressThreads({
-      config,
+      ...{ config, paused },
       lanes: lanesOf(config),
       report: this.#report,
       connectBuffer: (names) => this.#buffer.connectEgress(names),

@@ -41,6 +41,11 @@ export class OpenBatch {
     return commit;
   }
 
+  /** Batches on their way to the disk. */
+  get inFlight(): number {
+    return this.commit - 1 - this.#settled;
+  }
+
   isOnDisk(commit: number): boolean {
     return commit <= this.#settled;
   }

@@ -2,13 +2,12 @@
  * The path, on one screen: chunk → frames → verdicts → append → commit → acknowledge.
  *
  * A source (one connection) hands its bytes to `take`. One call into the core finds, rates, routes
- * and appends all frames of the chunk; the rows it leaves are told back to the source, which passes
- * on what was not captured and keeps what it owes an acknowledgement for. The open batch (a segment
- * and what changes in sessions with it) is sealed once the sockets of this turn of the event loop
- * were read (or after `commitEvery`) and sent to the buffer thread; meanwhile the next one fills:
- * fsync time sets the batch size by itself. Only `committed`, sent after COMMIT returned, makes a
- * source acknowledge (promise 1). Backpressure: with `commitsInFlight` on their way and the open
- * segment full, sources wait in turn and nobody reads.
+ * and appends all frames of the chunk; the source is told each row, passes on what was not captured
+ * and keeps what it owes an acknowledgement for. The open batch (a segment and changes of sessions)
+ * is sealed once the sockets of this turn of the event loop were read (or after `commitEvery`);
+ * while it is on its way the next one fills: fsync time sets the batch size. Only `committed`, sent
+ * after COMMIT returned, makes a source acknowledge (promise 1). Backpressure: with
+ * `commitsInFlight` on their way and the open segment full, sources wait and nobody reads.
  */
 import { commitsInFlight } from './bounds.ts';
 import type { Appender, SessionChange } from './buffer/protocol.ts';
@@ -34,7 +33,6 @@ export class Pipeline {
   readonly #parts: PathParts;
   readonly #open: OpenBatch;
   #waiting: Source[] = [];
-  #inFlight = 0;
   #sealing = false;
   commitEveryMs: number;
 
@@ -63,9 +61,8 @@ export class Pipeline {
     }
     if (core.segmentFrames() > 0) this.#sealSoon();
     if (reason === 'segmentFull') return this.#makeRoom(source, taken);
-    if (reason === 'held') {
-      holds.hold(source, core.heldLimit(), core.heldShared() === 1, core.waitMs());
-    }
+    const isShared = core.heldShared() === 1;
+    if (reason === 'held') holds.hold(source, core.heldLimit(), isShared, core.waitMs());
     return taken;
   }
 
@@ -88,8 +85,10 @@ export class Pipeline {
 
   /** Other routes from the next chunk on; what is open is sealed under those it was taken by. */
   install(routes: readonly Route[], routeIds: readonly number[]): void {
-    this.#seal();
+    const waiting = this.#close();
     this.#parts.core.installRoutes(routes, routeIds);
+    for (const source of waiting) source.wake();
+    this.#parts.holds.wakeAll();
   }
 
   /** A place behind what is open, for a segment made elsewhere (replayed dead letters). */
@@ -103,18 +102,19 @@ export class Pipeline {
     this.#parts.holds.leave(source);
   }
 
-  /** Resolves when everything is sealed and on disk, or at the deadline. */
+  /** Seals what is open; resolves when all that was taken is on disk, or at the deadline. */
   async flush(withinMs: number): Promise<void> {
     const deadline = performance.now() + withinMs;
-    while ((!this.#open.isEmpty || this.#inFlight > 0) && performance.now() <= deadline) {
-      if (this.#inFlight < commitsInFlight) this.#seal();
+    const last = this.#open.isEmpty ? this.openCommit - 1 : this.openCommit;
+    while (!this.#open.isOnDisk(last) && performance.now() < deadline) {
+      if (this.#open.inFlight < commitsInFlight) this.#seal();
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
   }
 
   /** A full segment is sealed at once; with too many on their way the source waits its turn. */
   #makeRoom(source: Source, taken: Taken): Taken {
-    if (this.#inFlight >= commitsInFlight) {
+    if (this.#open.inFlight >= commitsInFlight) {
       this.#waiting.push(source);
       return taken;
     }
@@ -123,27 +123,27 @@ export class Pipeline {
   }
 
   #sealSoon(): void {
-    if (this.#sealing || this.#inFlight >= commitsInFlight) return;
+    if (this.#sealing || this.#open.inFlight >= commitsInFlight) return;
     this.#sealing = true;
     const seal = (): void => {
       this.#sealing = false;
-      if (this.#inFlight < commitsInFlight) this.#seal();
+      if (this.#open.inFlight < commitsInFlight) this.#seal();
     };
     if (this.commitEveryMs > 0) setTimeout(seal, this.commitEveryMs);
     else setImmediate(seal);
   }
 
   #seal(): void {
-    if (this.#open.isEmpty) return;
+    for (const source of this.#close()) source.wake();
+  }
+
+  #close(): Source[] {
+    if (this.#open.isEmpty) return [];
     this.#parts.buffer.append(this.#open.seal());
-    this.#inFlight += 1;
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const source of waiting) source.wake();
+    return this.#waiting.splice(0);
   }
 
   #committed(commit: number): void {
-    this.#inFlight -= 1;
     for (const source of this.#open.settle(commit)) source.committed(commit);
     if (!this.#open.isEmpty) this.#sealSoon();
   }

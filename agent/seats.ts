@@ -1,31 +1,24 @@
 /**
  * The MQTT seats of a config: listeners, with what stands behind each and who may come in, and
  * sources. Made from the config, and changed with it: a seat whose part of the config is the same
- * stays, with its connections (`kept.ts`).
+ * stays, with its connections. A change is prepared (all that can fail), then made at one point
+ * between two chunks, together with the routes.
  */
-import { connect as connectTcp } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { connect as connectTls, type Server as TlsServer } from 'node:tls';
-import { closeWithinMs, partialPacketsBytes, topicAliasMaximum } from './bounds.ts';
+import { closeWithinMs, partialPacketsBytes } from './bounds.ts';
 import type { EmbeddedBroker } from './broker/embedded.ts';
 import * as topicFilters from './config/topic-filter.ts';
-import type { Config, Listener, MqttSourceConfig } from './config/types.ts';
+import type { Config } from './config/types.ts';
 import type { Report } from './events.ts';
-import { deviceRules } from './frames/core.ts';
-import { faultName } from './frames/faults.ts';
 import type { PathCore } from './frames/path-core.ts';
-import { reasonCodeOf, returnCodeOf } from './frames/reason-codes.ts';
 import { AllowRules } from './ingress/allow.ts';
-import { Login } from './ingress/login.ts';
-import { MqttListener } from './ingress/mqtt-listener.ts';
-import { MqttSource } from './ingress/mqtt-source.ts';
 import { PartialBudget } from './ingress/partials.ts';
-import type { Access, FaultAnswers } from './ingress/seat.ts';
 import { Sessions } from './ingress/sessions.ts';
 import { Wills } from './ingress/wills.ts';
-import { Kept, type Part } from './kept.ts';
+import { type Change, Kept } from './kept.ts';
+import { ListenerPart } from './listener-part.ts';
 import type { Pipeline } from './pipeline.ts';
-import { clientTlsOptions, serverTlsOptions, watchServerTls } from './tls.ts';
+import { SourcePart } from './source-part.ts';
 
 export interface SeatParts {
   readonly core: PathCore;
@@ -34,13 +27,13 @@ export interface SeatParts {
   readonly connectionsChanged: (delta: number) => void;
 }
 
-interface ListenerPart extends Part {
-  readonly listener: MqttListener;
-  stop(): void;
-}
-
-interface SourcePart extends Part {
-  readonly source: MqttSource;
+export interface SeatsChange {
+  /** @param install puts the routes of the same config in place */
+  begin(install: () => void): void;
+  /** Resolves when the seats that had to go are gone, and new sources have begun. */
+  closed(): Promise<void>;
+  /** In the place of both: everything as before. */
+  undo(): Promise<void>;
 }
 
 export class Seats {
@@ -74,22 +67,59 @@ export class Seats {
   }
 
   /** @throws TidegateError bindFailed, or what else hinders a seat; then nothing has changed */
-  async change(config: Config): Promise<void> {
-    const { listeners, sources } = config.mqtt;
-    const allow = new AllowRules(listeners, topicFilters);
-    this.#parts.core.installAllow(allow.filters);
-    const rules = JSON.stringify(allow.filters);
+  async prepare(config: Config): Promise<SeatsChange> {
+    const allow = allowRulesOf(config);
+    const listeners = await this.#prepareListeners(config, allow);
+    let sources: Change;
+    try {
+      sources = await this.#prepareSources(config);
+    } catch (error) {
+      await listeners.undo();
+      throw error;
+    }
+    return {
+      begin: (install) => {
+        listeners.stop();
+        sources.stop();
+        this.#parts.core.installAllow(allow.filters);
+        this.#regroup(config, allow);
+        install();
+        listeners.begin();
+      },
+      closed: async () => {
+        await Promise.all([listeners.closed(), this.#changeSources(sources)]);
+      },
+      undo: async () => {
+        await Promise.all([listeners.undo(), sources.undo()]);
+      },
+    };
+  }
+
+  async #prepareListeners(config: Config, allow: AllowRules): Promise<Change> {
+    const { listeners } = config.mqtt;
     if (listeners.some(({ broker }) => broker === 'embedded')) await this.#openBroker();
-    const wanted = new Map(
-      listeners.map((listener, index) => {
-        // A connection keeps the groups it was given: with other rules it has to come again.
-        const key = JSON.stringify([listener, allow.isAsked(index) ? rules : null]);
-        return [key, () => this.#openListener(listener, index, allow)];
-      }),
+    const connectEmbedded = (): Duplex => (this.#broker as EmbeddedBroker).connect();
+    const shared = { partials: this.#partials, sessions: this.#sessions, wills: this.#wills };
+    const needs = { ...this.#parts, ...shared, connectEmbedded };
+    const keys = keysOf(listeners);
+    return await this.#listeners.prepare(
+      new Map(
+        listeners.map((listener, index) => {
+          return [keys[index] ?? '', () => ListenerPart.make(listener, needs, { allow, index })];
+        }),
+      ),
     );
-    await this.#listeners.change(wanted);
-    await this.#sources.change(
-      new Map(sources.map((source) => [JSON.stringify(source), () => this.#openSource(source)])),
+  }
+
+  async #prepareSources({ mqtt: { sources } }: Config): Promise<Change> {
+    const needs = { ...this.#parts, sessions: this.#sessions };
+    const keys = keysOf(sources);
+    return await this.#sources.prepare(
+      new Map(
+        sources.map((source, index) => {
+          return [keys[index] ?? '', () => SourcePart.make(source, needs)];
+        }),
+      ),
     );
   }
 
@@ -101,118 +131,46 @@ export class Seats {
     this.#broker = await EmbeddedBroker.open(changed, report);
   }
 
-  async #openListener(config: Listener, index: number, allow: AllowRules): Promise<ListenerPart> {
-    const { bind, websocket, whenBrokerDown, receiveMaximum, maxPacketSize, tls } = config;
-    const { path, report, connectionsChanged } = this.#parts;
-    const login = Login.of(config, report);
-    const grants = { receiveMaximum, topicAliasMaximum, maxPacketBytes: maxPacketSize };
-    const listener = new MqttListener({
-      ...{ host: bind.host, port: bind.port, path, report, connectionsChanged },
-      websocket: websocket ? (await import('./websocket.ts')).serveWebSocket : null,
-      tls: tls === null ? null : serverTlsOptions(tls),
-      partials: this.#partials,
-      seat: {
-        scope: `${bind.host}:${bind.port}`,
-        embedded: config.broker === 'embedded',
-        ...{ whenBrokerDown, grants },
-        openBroker: () => this.#connectTo(config),
-        login: (request) => login.answer(request),
-        access: allow.isAsked(index) ? accessOf(allow, index) : null,
-        sessions: this.#sessions,
-        wills: this.#wills,
-        faults: this.#faults(),
-      },
-    });
-    await listener.listen();
-    const watching =
-      tls === null ? null : watchServerTls(listener.server as TlsServer, tls, report);
-    return {
-      listener,
-      stop: () => listener.stop(),
-      close: async () => {
-        listener.stop();
-        watching?.close();
-        await listener.stopped(closeWithinMs);
-        login.close();
-      },
-    };
-  }
-
-  #connectTo({ broker, brokerTls }: Listener): Duplex {
-    if (broker !== 'embedded') {
-      const { host, port, tls } = broker;
-      const address = { host, port, noDelay: true, keepAlive: true };
-      return tls
-        ? connectTls({ ...address, ...clientTlsOptions(brokerTls, host) })
-        : connectTcp(address);
+  /** Connections that stay were given bits of the rules before. */
+  #regroup(config: Config, allow: AllowRules): void {
+    for (const [index, key] of keysOf(config.mqtt.listeners).entries()) {
+      this.#listeners.part(key)?.regroup({ allow, index });
     }
-    if (this.#broker === null) throw new TypeError('an embedded listener opens its broker first');
-    return this.#broker.connect();
   }
 
-  async #openSource(config: MqttSourceConfig): Promise<SourcePart> {
-    const { connectMqtt } = await import('./mqtt-client.ts');
-    const { path, report } = this.#parts;
-    const { host, port } = config.url;
-    const name = `${config.clientId}@${host}:${port}`;
-    const source = new MqttSource({
-      ...{ config, name, path, report, faultName },
-      session: this.#sessions.of(`source ${host}:${port}`, config.clientId),
-      connect: connectMqtt,
-      ...deviceOf(config.device),
-      random: Math.random,
-    });
-    source.start();
-    return {
-      source,
-      close: async () => {
-        source.stop();
-        await path.flush(closeWithinMs);
-        await source.close();
-      },
-    };
-  }
-
-  #faults(): FaultAnswers {
-    const { core } = this.#parts.core;
-    return {
-      name: faultName,
-      reasonCode: reasonCodeOf,
-      returnCode: returnCodeOf,
-      connectVersion: () => core.connectVersion(),
-    };
+  /** The new one of a source that changed may be the same client: the old one leaves first. */
+  async #changeSources(change: Change): Promise<void> {
+    await this.#parts.path.flush(closeWithinMs);
+    await change.closed();
+    change.begin();
   }
 
   /** No more bytes are taken: what was taken can now be committed and acknowledged. */
   stop(): void {
     this.#wills.close();
-    for (const { listener } of this.#listeners.parts) listener.stop();
-    for (const { source } of this.#sources.parts) source.stop();
+    this.#listeners.stop();
+    this.#sources.stop();
   }
 
   /** Everything taken is on disk. */
   async close(): Promise<void> {
-    await Promise.all(this.#sources.parts.map(({ source }) => source.close()));
-    await this.#listeners.change(new Map());
+    await this.#sources.close();
+    await this.#listeners.close();
     await this.#broker?.close();
   }
 }
 
-function accessOf(allow: AllowRules, index: number): Access {
-  return {
-    groupsFor: (device) => allow.groupsFor(index, device),
-    mayPublish: (device, topicName) => allow.mayPublish(index, device, topicName),
-    maySubscribe: (device, filter) => allow.maySubscribe(index, device, filter),
-  };
+export function allowRulesOf({ mqtt }: Config): AllowRules {
+  return new AllowRules(mqtt.listeners, topicFilters);
 }
 
-/** What names the device of an event from a source: the rule's number, and the name it needs. */
-function deviceOf(written: string): { deviceRule: number; deviceName: Uint8Array } {
-  const nothing = Buffer.alloc(0);
-  if (written.startsWith('property:')) {
-    const name = Buffer.from(written.slice('property:'.length));
-    return { deviceRule: deviceRules.property, deviceName: name };
-  }
-  if (written === '{topic}') return { deviceRule: deviceRules.topicName, deviceName: nothing };
-  return { deviceRule: deviceRules.capture + Number(written.slice(1, -1)), deviceName: nothing };
+/** All that each seat is made from; two equal ones (on port 0) differ by number. */
+function keysOf(seats: readonly object[]): string[] {
+  const seen = new Map<string, number>();
+  return seats.map((seat) => {
+    const written = JSON.stringify(seat);
+    const nth = seen.get(written) ?? 0;
+    seen.set(written, nth + 1);
+    return `${nth} ${written}`;
+  });
 }

@@ -23,6 +23,8 @@ type FromEgress =
 export interface EgressParts {
   readonly config: Config;
   readonly lanes: readonly LaneSpec[];
+  /** Upstreams that an operator paused before: they stay so. */
+  readonly paused: ReadonlySet<string>;
   readonly connectBuffer: (lanes: readonly LaneName[]) => MessagePort;
   readonly report: Report;
   readonly changed: (states: readonly LaneStateTold[]) => void;
@@ -33,19 +35,29 @@ export class EgressThreads {
   readonly #parts: EgressParts;
   readonly #states = new Map<LaneName, LaneStateTold>();
   readonly #threads = new Map<Worker, Promise<void>>();
+  readonly #paused = new Set<string>();
   #stopping = false;
 
   constructor(parts: EgressParts) {
     this.#parts = parts;
-    const { config, lanes } = parts;
+    const { config, lanes, paused } = parts;
+    // Lanes of threads before these are not shown any more.
+    parts.changed([]);
     const isKafka = (lane: LaneSpec): boolean => config.upstreams[lane.upstream]?.kind === 'kafka';
     this.#start(lanes.filter(isKafka));
     this.#start(lanes.filter((lane) => !isKafka(lane)));
+    for (const upstream of paused) this.command('pause', upstream);
+  }
+
+  get paused(): ReadonlySet<string> {
+    return this.#paused;
   }
 
   /** False: no such upstream. */
   command(kind: 'pause' | 'resume', upstream: string): boolean {
     if (this.#parts.config.upstreams[upstream] === undefined) return false;
+    if (kind === 'pause') this.#paused.add(upstream);
+    else this.#paused.delete(upstream);
     for (const thread of this.#threads.keys()) thread.postMessage({ kind, upstream });
     return true;
   }

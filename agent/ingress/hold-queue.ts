@@ -55,6 +55,17 @@ export class HoldQueue {
     }
   }
 
+  /** Limits have changed: whoever still has to wait comes back, in the order of now. */
+  wakeAll(): void {
+    for (const timer of this.#alone.values()) clearTimeout(timer);
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+    const waiting = [...this.#alone.keys(), ...[...this.#shared.values()].flat()];
+    this.#alone.clear();
+    this.#shared.clear();
+    this.#timers.clear();
+    for (const source of waiting) source.wake(unbounded);
+  }
+
   #serveAfter(limit: number, waitMs: number): void {
     if (this.#timers.has(limit)) return;
     const timer = setTimeout(() => {

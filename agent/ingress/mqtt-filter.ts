@@ -14,6 +14,7 @@
  * without DISCONNECT, so that the Will fires. Packets of the open state are in `open-session.ts`.
  */
 import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
 import { brokerConnectWithinMs, closeWithinMs, connectWithinMs } from '../bounds.ts';
 import type { Report } from '../events.ts';
 import { AbsentBroker } from './absent-broker.ts';
@@ -128,14 +129,14 @@ export class MqttFilter {
   #listenToBroker(broker: Duplex): void {
     const ours = (): boolean => this.#broker === broker;
     this.#reached = this.#parts.seat.embedded || broker instanceof AbsentBroker;
-    broker.once('connect', () => {
+    broker.once(connectedEvent(broker), () => {
       this.#reached = true;
     });
     broker.on('data', (chunk: Buffer) => {
       if (ours() && !this.#session.down.take(chunk)) broker.pause();
     });
     broker.on('end', () => ours() && this.#brokerGone('ended'));
-    broker.on('error', (error) => ours() && this.#brokerGone(error.message));
+    broker.on('error', (error) => ours() && this.#brokerGone(error));
     broker.on('close', () => ours() && this.#brokerGone('closed'));
     broker.on('drain', () => this.#up.takeOn());
   }
@@ -236,6 +237,11 @@ export class MqttFilter {
     }
   }
 
+  /** The allow rules were compiled anew: its bits are others. */
+  regroup(): void {
+    this.#session.regroup();
+  }
+
   /** No more bytes are taken; both sides end once everything owed was written. */
   end(): void {
     if (this.#state === 'open') this.#lastWords = this.#farewell(reasons.shuttingDown);
@@ -283,7 +289,7 @@ export class MqttFilter {
     this.#up.takeOn();
   }
 
-  #brokerGone(reason: string): void {
+  #brokerGone(why: string | Error): void {
     if (this.#state !== 'accepting') {
       if (this.#state === 'open' && !this.#session.saidGoodbye) {
         this.#lastWords = this.#farewell(reasons.shuttingDown);
@@ -292,14 +298,17 @@ export class MqttFilter {
       return;
     }
     clearTimeout(this.#timer);
-    if (this.#reached && reason !== silent) {
+    if (this.#reached && why !== silent) {
       // It closed without a CONNACK, as it may: the device gets the same.
       this.refuse('refusedByBroker');
       return;
     }
-    this.#parts.report('brokerFailed', { peer: this.#parts.peer, reason });
+    const { peer, seat } = this.#parts;
+    const fault = typeof why === 'string' ? null : seat.brokerFault(why);
+    const told = { reason: fault?.message ?? String(why), remedy: fault?.remedy };
+    this.#parts.report('brokerFailed', { peer, ...told });
     this.#broker?.destroy();
-    if (this.#parts.seat.whenBrokerDown === 'capture' && !this.captureOnly) {
+    if (seat.whenBrokerDown === 'capture' && !this.captureOnly) {
       this.captureOnly = true;
       this.#up.copiesAll = false;
       this.#connectTo(new AbsentBroker());
@@ -352,4 +361,9 @@ export class MqttFilter {
     setImmediate(() => broker?.destroy());
     this.#parts.onClosed(this);
   }
+}
+
+/** TCP alone is no connection where the broker is spoken to by TLS. */
+export function connectedEvent(broker: Duplex): 'connect' | 'secureConnect' {
+  return broker instanceof TLSSocket ? 'secureConnect' : 'connect';
 }

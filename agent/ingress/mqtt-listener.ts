@@ -1,6 +1,7 @@
 /**
  * The listener seat: accepts connections of devices (TCP or WebSocket, plain or TLS) and gives each
- * a filter in front of the broker. It refuses connections beyond `connectionsMax`, beats the Keep
+ * a filter in front of the broker. It is bound before it serves, so that a new config can be taken
+ * whole or not at all. It refuses connections beyond `connectionsMax`, beats the Keep
  * Alive of all of them with one timer, and lets go of those that were taken while the broker was
  * away once it is back: they come again and find it.
  */
@@ -17,7 +18,7 @@ import { brokerProbeEveryMs, connectionsMax, connectWithinMs } from '../bounds.t
 import { TidegateError } from '../errors.ts';
 import type { Report } from '../events.ts';
 import { certificateNames } from './login.ts';
-import { MqttFilter } from './mqtt-filter.ts';
+import { connectedEvent, MqttFilter } from './mqtt-filter.ts';
 import type { PartialBudget } from './partials.ts';
 import type { Seat } from './seat.ts';
 import type { Path } from './source.ts';
@@ -49,11 +50,17 @@ export interface ListenerParts {
 /** Connections that the kernel has for us and that have not said anything yet. */
 const serverOptions = { allowHalfOpen: true, noDelay: true } as const;
 
+/** idle ──▶ bound (whoever comes waits) ──▶ serving ──▶ stopped; an address may be given back. */
+type ListenerState = 'idle' | 'bound' | 'serving' | 'stopped';
+
 export class MqttListener {
   readonly #parts: ListenerParts;
   readonly server: Server;
   readonly #filters = new Set<MqttFilter>();
   readonly #ticker: NodeJS.Timeout;
+  #state: ListenerState = 'idle';
+  /** Who came before `serve`. */
+  #early: (readonly [Duplex, Socket])[] = [];
   #probedMs = 0;
 
   constructor(parts: ListenerParts) {
@@ -64,6 +71,10 @@ export class MqttListener {
       const peer = `${dropped?.remoteAddress}:${dropped?.remotePort}`;
       parts.report('connectionRefused', { peer, reason: 'connectionsMax' });
     });
+    this.server.on('error', (error) => {
+      if (!this.server.listening) return;
+      parts.report('unexpected', { where: parts.host, error: error.message });
+    });
     this.#ticker = setInterval(() => this.#tick(Date.now()), tickMs);
     this.#ticker.unref();
   }
@@ -73,16 +84,32 @@ export class MqttListener {
     return [...this.#filters].filter(({ held }) => held).map(({ deviceName }) => deviceName);
   }
 
-  /** @throws TidegateError bindFailed */
+  /** Takes the address; nobody is served before `serve`. @throws TidegateError bindFailed */
   async listen(): Promise<void> {
-    const { host, port, report, websocket, tls } = this.#parts;
+    const { host, port } = this.#parts;
+    const { server } = this;
     await new Promise<void>((resolve, reject) => {
-      this.server.once('error', (error) => {
+      const failed = (error: Error): void => {
         reject(new TidegateError('bindFailed', `mqtt listener ${host}:${port}: ${error.message}`));
+      };
+      server.once('error', failed);
+      server.listen(port, host, () => {
+        server.off('error', failed);
+        resolve();
       });
-      this.server.listen(port, host, resolve);
     });
-    this.server.on('error', (error) => report('unexpected', { where: host, error: error.message }));
+    if (this.#state === 'idle') this.#state = 'bound';
+  }
+
+  /** Gives the address back; whoever is connected stays. */
+  release(): void {
+    this.server.close();
+  }
+
+  serve(): void {
+    if (this.#state !== 'bound') return;
+    this.#state = 'serving';
+    const { host, port, report, websocket, tls } = this.#parts;
     const address = this.server.address();
     const bound = typeof address === 'object' && address !== null ? address.port : port;
     report('listenerBound', {
@@ -91,12 +118,21 @@ export class MqttListener {
       port: bound,
       tls: tls !== null,
     });
+    for (const [stream, socket] of this.#early.splice(0)) this.#accept(stream, socket);
+  }
+
+  /** The allow rules were compiled anew. */
+  regroup(): void {
+    for (const filter of this.#filters) filter.regroup();
   }
 
   /** Takes no more connections and no bytes; devices are closed once acknowledged. */
   stop(): void {
+    if (this.#state === 'stopped') return;
+    this.#state = 'stopped';
     clearInterval(this.#ticker);
     this.server.close();
+    for (const [stream] of this.#early.splice(0)) stream.destroy();
     for (const filter of this.#filters) filter.end();
   }
 
@@ -120,18 +156,18 @@ export class MqttListener {
     }
     // A device may half-close after its last PUBLISH and still wait for the PUBACK.
     if (tls === null) return createServer(serverOptions, (socket) => this.#accept(socket, socket));
-    const server = createTlsServer({ ...tls, ...serverOptions }, (socket) =>
-      this.#accept(socket, socket),
-    );
-    server.on('tlsClientError', (error, socket) => {
-      const peer = `${socket.remoteAddress}:${socket.remotePort}`;
-      this.#parts.report('connectionRefused', { peer, reason: 'tls', error: error.message });
-    });
-    return server;
+    return createTlsServer({ ...tls, ...serverOptions }, (socket) => this.#accept(socket, socket));
   }
 
   #accept(stream: Duplex, socket: Socket): void {
     const { path, partials, report, seat } = this.#parts;
+    if (this.#state !== 'serving') {
+      stream.on('error', () => {});
+      if (this.#state === 'stopped') stream.destroy();
+      else this.#early.push([stream, socket]);
+      return;
+    }
+    if (stream.destroyed) return;
     connectionNumber += 1;
     const filter = new MqttFilter(stream, {
       path,
@@ -156,7 +192,8 @@ export class MqttListener {
     this.#probedMs = nowMs;
     const probe = this.#parts.seat.openBroker();
     probe.once('error', () => probe.destroy());
-    probe.once('connect', () => {
+    setTimeout(() => probe.destroy(), brokerProbeEveryMs).unref();
+    probe.once(connectedEvent(probe), () => {
       probe.destroy();
       for (const filter of waiting) filter.end();
     });

@@ -12,7 +12,7 @@
  */
 import { sourceBackoffCapMs, sourceBackoffFirstMs } from '../bounds.ts';
 import type { MqttSourceConfig } from '../config/types.ts';
-import { messageOf } from '../errors.ts';
+import { messageOf, TidegateError } from '../errors.ts';
 import type { Report } from '../events.ts';
 import type { ConnectMqtt, MqttConnection } from '../mqtt-client.ts';
 import type { ClientSession } from './sessions.ts';
@@ -65,7 +65,7 @@ export class MqttSource {
 
   /** Never waits for the broker (promise 5). */
   start(): void {
-    void this.#connect();
+    if (this.#state !== 'stopped') void this.#connect();
   }
 
   async #connect(): Promise<void> {
@@ -82,7 +82,7 @@ export class MqttSource {
           this.#filter = this.#filterOf(socket);
           return this.#filter;
         },
-        ended: (error) => this.#lost(error.message),
+        ended: (error) => this.#lost(error),
       });
       this.#connection = connection;
       if (this.#isStopped()) return await connection.close();
@@ -95,7 +95,7 @@ export class MqttSource {
       report('sourceSubscribed', { source: name, resumed: connection.server.sessionPresent });
     } catch (error) {
       this.#connection?.destroy();
-      this.#lost(messageOf(error));
+      this.#lost(error);
     }
   }
 
@@ -126,15 +126,17 @@ export class MqttSource {
     });
   }
 
-  #lost(reason: string): void {
+  #lost(error: unknown): void {
     this.#connection = null;
     if (this.#state === 'stopped' || this.#state === 'waiting') return;
     this.#state = 'waiting';
-    this.lastError = reason;
+    this.lastError = messageOf(error);
     const most = Math.min(sourceBackoffCapMs, sourceBackoffFirstMs * 2 ** this.#attempt);
     this.#attempt += 1;
     const delayMs = Math.ceil(most * this.#parts.random());
-    this.#parts.report('sourceRetrying', { source: this.name, error: reason, delayMs });
+    const remedy = error instanceof TidegateError ? error.remedy : undefined;
+    const told = { source: this.name, error: this.lastError, remedy, delayMs };
+    this.#parts.report('sourceRetrying', told);
     this.#timer = setTimeout(() => void this.#connect(), delayMs);
   }
 

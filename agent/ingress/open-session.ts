@@ -154,7 +154,7 @@ export class OpenSession {
       connack.serverKeepAliveSeconds ?? connect.keepAliveSeconds, // [MQTT-3.2.2-21]
       Date.now(),
     );
-    this.allowGroups = seat.access?.groupsFor(this.deviceName) ?? null;
+    this.regroup();
     const client = connect.clientId === '' ? this.deviceName : connect.clientId;
     const resumed = connack.sessionPresent && !connect.cleanStart;
     this.#session = seat.sessions.join(seat.scope, client);
@@ -171,6 +171,11 @@ export class OpenSession {
       commit = Math.max(commit, armed?.commit ?? -1);
     }
     return commit;
+  }
+
+  /** Which allow rules hold for this device, as the core has them now. */
+  regroup(): void {
+    this.allowGroups = this.#parts.seat.access?.groupsFor(this.deviceName) ?? null;
   }
 
   /** [MQTT-3.3.4-9]: more than was granted is the device's error. */

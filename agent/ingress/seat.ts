@@ -3,6 +3,7 @@
  * what is granted, and what is kept of sessions. Built once a listener by the composition root.
  */
 import type { Duplex } from 'node:stream';
+import type { TidegateError } from '../errors.ts';
 import type { Grants } from './connect-packet.ts';
 import type { LoginAnswer, LoginRequest } from './login.ts';
 import type { Sessions } from './sessions.ts';
@@ -35,6 +36,8 @@ export interface Seat {
   readonly grants: Grants;
   /** A new connection to the broker behind. */
   openBroker(): Duplex;
+  /** What an error of such a connection means. */
+  brokerFault(error: Error): TidegateError;
   readonly login: (request: LoginRequest) => LoginAnswer | Promise<LoginAnswer>;
   readonly access: Access | null;
   readonly sessions: Sessions;

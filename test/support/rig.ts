@@ -16,6 +16,7 @@ import type {
   SessionRow,
 } from '../../agent/buffer/protocol.ts';
 import type { Limit, Route } from '../../agent/config/types.ts';
+import { TidegateError } from '../../agent/errors.ts';
 import type { EventName, Fields } from '../../agent/events.ts';
 import { loadCore } from '../../agent/frames/core.ts';
 import { faultName } from '../../agent/frames/faults.ts';
@@ -198,6 +199,7 @@ export class Rig {
           port === undefined
             ? (this.#broker as EmbeddedBroker).connect()
             : connect({ host: '127.0.0.1', port, noDelay: true }),
+        brokerFault: ({ message }) => new TidegateError('brokerUnreachable', message),
         login: ({ clientId }) => ({ admitted: true, device: clientId }),
         sessions: new Sessions(this.disk.opened.sessions, path),
         faults: {
@@ -212,6 +214,7 @@ export class Rig {
       },
     });
     await this.listener.listen();
+    this.listener.serve();
   }
 
   /** A connected device, past its CONNACK. */

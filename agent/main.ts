@@ -4,7 +4,8 @@
  * loaded: better-sqlite3 crashes an old Node with a segmentation fault instead of a sentence.
  *
  * The first SIGTERM or SIGINT asks a running command to stop, the second ends the process at once:
- * nothing that was acknowledged is lost by that. The flags are explained in heap-flags.ts.
+ * nothing that was acknowledged is lost by that. SIGHUP would end the process by itself: for `run`
+ * it is taken over before anything is loaded. The flags are explained in heap-flags.ts.
  */
 
 const nodeLeast = { major: 24, minor: 6 } as const;
@@ -29,11 +30,23 @@ function stopSignal(): AbortSignal {
   return controller.signal;
 }
 
-function onReload(reload: () => void): void {
-  process.on('SIGHUP', reload);
+let hungUp = false;
+let reload: (() => void) | null = null;
+
+function takeHangup(): void {
+  process.on('SIGHUP', () => {
+    hungUp = true;
+    reload?.();
+  });
+}
+
+function onReload(asked: () => void): void {
+  reload = asked;
+  if (hungUp) asked();
 }
 
 async function main(): Promise<number> {
+  if (process.argv.includes('run')) takeHangup();
   const { exitCodes, remedyOf } = await import('./errors.ts');
   if (nodeIsTooOld()) {
     const least = `${nodeLeast.major}.${nodeLeast.minor}`;

@@ -12,7 +12,7 @@ export interface CliContext {
   readonly isTerminal: boolean;
   /** Takes over SIGINT and SIGTERM; aborted by the first of them. */
   stopSignal(): AbortSignal;
-  /** Takes over SIGHUP. */
+  /** Called at each SIGHUP from now on, and at once for one that came before (`run` only). */
   onReload(reload: () => void): void;
 }
 

@@ -5,19 +5,22 @@
  *      └──────────┴──halt──▶ stopping ──▶ exit code of the error
  *
  * SIGHUP reads the config file again: applied whole (`agent.ts` says to what), or refused whole
- * with every reason, and the old one runs on. The HTTP port opens first, so that an agent that is
- * still starting can be asked. Stopping is bounded by stopWithin and a grace: what was
- * acknowledged is on disk, so that an end at any moment is safe, and what was not will be sent
- * again.
+ * with every reason, and the old one runs on. One that comes while the agent is starting waits. The
+ * HTTP port opens first, so that an agent that is still starting can be asked. Stopping is bounded
+ * by stopWithin and a grace: what was acknowledged is on disk, so that an end at any moment is safe,
+ * and what was not will be sent again.
  */
 import type { Command } from 'commander';
 import type { Agent } from '../agent.ts';
 import type { Chosen } from '../config/load.ts';
-import type { Config, Environment } from '../config/types.ts';
+import type { Config, Loaded, Problem } from '../config/types.ts';
 import { exitCodes, messageOf, TidegateError } from '../errors.ts';
-import type { HttpPort } from '../telemetry/http.ts';
+import { type Change, Kept } from '../kept.ts';
+import type { HttpSources } from '../telemetry/http.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { CliContext, JsonOption, Perform } from './context.ts';
+import type { HttpPart } from './http-part.ts';
+import { Reloads, reportRefused } from './reloads.ts';
 import { version } from './version.ts';
 
 interface RunFlags extends JsonOption {
@@ -48,6 +51,8 @@ Examples:
 
 async function run(flags: RunFlags, context: CliContext): Promise<number> {
   const stop = context.stopSignal();
+  const reloads = new Reloads();
+  context.onReload(() => reloads.ask());
   const { chooseConfig, lastGoodKey } = await import('../config/load.ts');
   const chosen = await chooseConfig(flags.config ?? null, context.env, async (bufferPath) => {
     const { readMeta } = await import('../buffer/meta.ts');
@@ -58,9 +63,9 @@ async function run(flags: RunFlags, context: CliContext): Promise<number> {
   const telemetry = createTelemetry({ level: chosen.config.log.level, pretty });
   try {
     await tellConfig(chosen, telemetry, context);
-    return await runAgent(chosen, telemetry, stop, (reload) => {
-      context.onReload(() => reload(flags.config ?? null, context.env));
-    });
+    const { loadConfig } = await import('../config/load.ts');
+    const load = () => loadConfig(flags.config ?? null, context.env);
+    return await runAgent(chosen, telemetry, stop, load, reloads);
   } catch (error) {
     const code = error instanceof TidegateError ? error.code : 'internal';
     telemetry.report('agentHalted', { code, error: messageOf(error) });
@@ -86,82 +91,82 @@ async function tellConfig(
     report('configRefused', { problems: refused.length, detail });
     report('configDegraded', { degraded: 'config', source });
   }
-  for (const { key, message, line, remedy } of warnings) {
-    report('configWarning', { key, line, warning: message, remedy });
-  }
+  tellWarnings(warnings, telemetry);
   const { gateway, routes, upstreams } = config;
   const counts = { routes: routes.length, upstreams: Object.keys(upstreams).length };
   report('configLoaded', { source, gateway, ...counts });
 }
 
-type Reload = (path: string | null, env: Environment) => void;
+function tellWarnings(warnings: readonly Problem[], { report }: Telemetry): void {
+  for (const { key, message, line, remedy } of warnings) {
+    report('configWarning', { key, line, warning: message, remedy });
+  }
+}
 
 async function runAgent(
   chosen: Chosen,
   telemetry: Telemetry,
   stop: AbortSignal,
-  onReload: (reload: Reload) => void,
+  load: () => Loaded,
+  reloads: Reloads,
 ): Promise<number> {
   const { config, text } = chosen;
   let agent: Agent | null = null;
-  let http = await openHttpPort(config, telemetry, () => agent);
+  let present = config;
+  const ports = new Kept<HttpPart>();
+  const prepareHttp = (next: Config) => prepareHttpPort(ports, next, telemetry, () => agent);
   try {
+    await changeTo(await prepareHttp(config));
     const { startAgent } = await import('../agent.ts');
     const running = await startAgent(config, text, telemetry.report, telemetry);
     agent = running;
-    let present = config;
-    const reload = async (path: string | null, env: Environment): Promise<void> => {
-      const { loadConfig } = await import('../config/load.ts');
-      const loaded = loadConfig(path, env);
-      const next = loaded.config;
-      await running.reload(next, loaded.text);
-      if (JSON.stringify(next.http) !== JSON.stringify(present.http)) {
-        await http?.close();
-        http = await openHttpPort(next, telemetry, () => agent);
+    reloads.serve(async () => {
+      try {
+        const { config: next, text: read, warnings } = load();
+        const http = await prepareHttp(next);
+        await running.reload(next, read).catch(async (error) => {
+          await http.undo();
+          throw error;
+        });
+        present = next;
+        telemetry.level = next.log.level;
+        telemetry.degraded = null;
+        await changeTo(http);
+        tellWarnings(warnings, telemetry);
+        telemetry.report('configReloaded', { routes: next.routes.length });
+      } catch (error) {
+        reportRefused(error, telemetry);
       }
-      telemetry.level = next.log.level;
-      telemetry.degraded = null;
-      present = next;
-      telemetry.report('configReloaded', { routes: next.routes.length });
-    };
-    onReload(oneAtATime(reload, telemetry));
+    });
     const halt = await Promise.race([aborted(stop), agent.halted]);
+    reloads.close();
     if (halt) telemetry.report('agentHalted', haltFields(halt));
     await stopAgent(agent, present.stopWithinMs, telemetry);
     return halt ? halt.exit : exitCodes.ok;
   } finally {
-    await http?.close();
+    await ports.close();
   }
 }
 
-/** A refused config is reported, and what runs goes on. */
-function oneAtATime(
-  reload: (path: string | null, env: Environment) => Promise<void>,
-  telemetry: Telemetry,
-): Reload {
-  let before: Promise<void> = Promise.resolve();
-  return (path, env) => {
-    before = before
-      .then(() => reload(path, env))
-      .catch((error) => {
-        const remedy = error instanceof TidegateError ? error.remedy : '';
-        telemetry.report('configRefused', { detail: messageOf(error), remedy });
-      });
-  };
+async function changeTo(change: Change): Promise<void> {
+  change.stop();
+  change.begin();
+  await change.closed();
 }
 
 function haltFields(halt: TidegateError): { code: string; error: string; remedy: string } {
   return { code: halt.code, error: halt.message, remedy: halt.remedy };
 }
 
-async function openHttpPort(
+async function prepareHttpPort(
+  ports: Kept<HttpPart>,
   { http, gateway }: Config,
   telemetry: Telemetry,
   agent: () => Agent | null,
-): Promise<HttpPort | null> {
-  if (!http) return null;
-  const { openHttp } = await import('../telemetry/http.ts');
-  return openHttp(http.bind, {
+): Promise<Change> {
+  if (!http) return await ports.prepare(new Map());
+  const { HttpPart } = await import('./http-part.ts');
+  const sources: HttpSources = {
     telemetry,
     gateway,
     version: version(),
@@ -171,7 +176,9 @@ async function openHttpPort(
       return running[action](upstream) ? 'done' : 'unknown';
     },
     dead: () => agent()?.dead ?? null,
-  });
+  };
+  const make = async () => new HttpPart(http.bind, sources);
+  return await ports.prepare(new Map([[JSON.stringify(http), make]]));
 }
 
 function aborted(signal: AbortSignal): Promise<null> {

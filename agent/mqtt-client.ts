@@ -10,14 +10,14 @@
  * of PUBLISHes does not pass through it: the seat's `stream` hook stands between it and the socket.
  * Certificates are read at each connect, so that a renewed one is taken.
  */
-import { readFile } from 'node:fs/promises';
-import { connect as connectTcp, isIP } from 'node:net';
+import { connect as connectTcp } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
 import { type IConnackPacket, type IDisconnectPacket, MqttClient, ReasonCodes } from 'mqtt';
 import { mqttConnectWithinMs, mqttDisconnectWithinMs } from './bounds.ts';
-import type { ClientTls, MqttClientConfig, MqttUrl } from './config/types.ts';
+import type { MqttClientConfig, MqttUrl } from './config/types.ts';
 import { type ErrorCode, messageOf, TidegateError } from './errors.ts';
+import { clientTlsOptions, tlsFault } from './tls.ts';
 
 export interface MqttConnectOptions {
   readonly client: MqttClientConfig;
@@ -203,6 +203,8 @@ class Link implements MqttConnection {
       const detail = `${this.#where} refused the connection: ${nameOf(reason)}`;
       return new TidegateError(refusals[reason] ?? 'upstreamRejected', detail, { cause: error });
     }
+    const fault = this.#options.client.url.tls ? tlsFault(error, this.#where) : null;
+    if (fault !== null) return fault;
     const detail = `${this.#where}: ${messageOf(error) || String(code)}`;
     return new TidegateError('upstreamUnreachable', detail, { cause: error });
   }
@@ -286,24 +288,11 @@ function showUrl(url: MqttUrl): string {
 /** The socket may still be on its way: what is written waits in it. */
 async function openSocket({ url, tls }: MqttClientConfig): Promise<Duplex> {
   const { host, port } = url;
-  const secure = url.tls ? await secureContext(tls, host) : {};
+  const secure = url.tls ? clientTlsOptions(tls, host) : {};
   if (url.websocket) {
     const { openWebSocket } = await import('./websocket.ts');
     return openWebSocket(showUrl(url), secure);
   }
   const address = { host, port, noDelay: true };
   return url.tls ? connectTls({ ...address, ...secure }) : connectTcp(address);
-}
-
-async function secureContext(tls: ClientTls, host: string) {
-  const read = (path: string | null) => (path === null ? undefined : readFile(path));
-  const [ca, cert, key] = await Promise.all([read(tls.ca), read(tls.certificate), read(tls.key)]);
-  // An IP address is no name for SNI (RFC 6066, section 3).
-  const servername = tls.serverName ?? (isIP(host) === 0 ? host : undefined);
-  return {
-    ...(ca && { ca }),
-    ...(cert && { cert }),
-    ...(key && { key }),
-    ...(servername !== undefined && { servername }),
-  };
 }

@@ -114,11 +114,11 @@ test('TLS is checked, and a renewed certificate is taken at the next connect', a
     return connectMqtt(optionsOf(clientOf(port, { tls }, { tls: true })).options);
   };
   copyFileSync(other.certificate, ca);
-  await assert.rejects(connect(), { code: 'upstreamUnreachable', message: /certificate/ });
+  await assert.rejects(connect(), { code: 'tlsUnknownCa', message: /certificate/ });
   copyFileSync(trusted.certificate, ca);
   await (await connect()).close();
   await (await connect({ serverName: 'broker.example' })).close();
-  const wrongName = { code: 'upstreamUnreachable', message: /other.example/ };
+  const wrongName = { code: 'tlsWrongName', message: /other.example/ };
   await assert.rejects(connect({ serverName: 'other.example' }), wrongName);
   await assert.rejects(connect({ ca: join(directory, 'gone.pem') }), { message: /gone\.pem/ });
 });

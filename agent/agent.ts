@@ -4,9 +4,9 @@
  *
  *   buffer → core and routes → egress threads → path → seats (brokers, listeners, sources) → ready
  *   stop: seats take no more bytes → commit and acknowledge → seats close → egress → buffer
- *   reload: all that can fail (does it fit, files, addresses) → lanes on disk → at one point between
- *     two chunks: seats that go stop, rules and routes change, new seats begin → egress threads, if
- *     an upstream changed. What is refused is refused before that point (promise 7).
+ *   reload: all that can fail (does it fit, files, addresses) → lanes on disk → at one point
+ *     between two chunks: seats that go stop, rules and routes change, new seats begin → egress
+ *     threads, if an upstream changed. What is refused is refused before that point (promise 7).
  *
  * It starts with everything down (promise 5): nothing here waits for an upstream or a broker.
  */

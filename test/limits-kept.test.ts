@@ -1,7 +1,7 @@
 /**
- * Token buckets over a change of routes: a limit that stays keeps what devices have used up, so that
- * a reload is no gift of tokens; a limit that changed, or is new, starts full. The core is asked
- * through the same `PathCore` that the agent installs routes into.
+ * Token buckets over a change of routes: a limit that stays keeps what devices have used up, so
+ * that a reload is no gift of tokens; a limit that changed, or is new, starts full. The core is
+ * asked through the same `PathCore` that the agent installs routes into.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

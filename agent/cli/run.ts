@@ -7,8 +7,8 @@
  * SIGHUP reads the config file again: applied whole (`agent.ts` says to what), or refused whole
  * with every reason, and the old one runs on. One that comes while the agent is starting waits. The
  * HTTP port opens first, so that an agent that is still starting can be asked. Stopping is bounded
- * by stopWithin and a grace: what was acknowledged is on disk, so that an end at any moment is safe,
- * and what was not will be sent again.
+ * by stopWithin and a grace: what was acknowledged is on disk, so that an end at any moment is
+ * safe, and what was not will be sent again.
  */
 import type { Command } from 'commander';
 import type { Agent } from '../agent.ts';

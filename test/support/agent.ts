@@ -19,6 +19,7 @@ import { freePorts } from './ports.ts';
 const main = fileURLToPath(new URL('../../agent/main.ts', import.meta.url));
 const readyWithinMs = 30_000;
 const stopWithinMs = 15_000;
+const reloadWithinMs = 15_000;
 const pollMs = 40;
 const logLinesShown = 30;
 
@@ -35,11 +36,26 @@ export interface AgentSetup {
   readonly wrap?: readonly string[];
 }
 
+/** The config as it is written; tests change what they like of it. */
+export interface WrittenConfig {
+  mqtt: { listeners: Record<string, unknown>[]; sources: Record<string, unknown>[] };
+  routes: Record<string, unknown>[];
+  upstreams: Record<string, Record<string, unknown>>;
+  [key: string]: unknown;
+}
+
+export interface LogLine {
+  readonly event: string;
+  readonly level: string;
+  readonly [field: string]: unknown;
+}
+
 export class AgentUnderTest {
   readonly directory: string;
   readonly mqttPort: number;
-  readonly httpPort: number;
+  httpPort: number;
   readonly #setup: AgentSetup;
+  #config: WrittenConfig;
   #child: ChildProcess | null = null;
   #exit: Promise<number | null> = Promise.resolve(null);
 
@@ -48,22 +64,64 @@ export class AgentUnderTest {
     this.mqttPort = mqttPort;
     this.httpPort = httpPort;
     this.directory = mkdtempSync(join(setup.parent ?? tmpdir(), 'tidegate-test-'));
-    writeFileSync(
-      join(this.directory, 'tidegate.yaml'),
-      JSON.stringify({
-        gateway: 'test-gw',
-        mqtt: {
-          listeners: [{ bind: `127.0.0.1:${mqttPort}`, broker: 'embedded', ...setup.listener }],
-          sources: setup.sources ?? [],
-        },
-        routes: setup.routes,
-        upstreams: setup.upstreams,
-        buffer: { path: join(this.directory, 'tidegate.db'), bytes: '1GiB' },
-        http: { bind: `127.0.0.1:${httpPort}` },
-        log: { level: 'info' },
-        ...setup.extra,
-      }),
-    );
+    const written = {
+      gateway: 'test-gw',
+      mqtt: {
+        listeners: [{ bind: `127.0.0.1:${mqttPort}`, broker: 'embedded', ...setup.listener }],
+        sources: setup.sources ?? [],
+      },
+      routes: setup.routes,
+      upstreams: setup.upstreams,
+      buffer: { path: join(this.directory, 'tidegate.db'), bytes: '1GiB' },
+      http: { bind: `127.0.0.1:${httpPort}` },
+      log: { level: 'info' },
+      ...setup.extra,
+    };
+    this.#config = JSON.parse(JSON.stringify(written)) as WrittenConfig;
+    this.writeConfig(JSON.stringify(written));
+  }
+
+  get configPath(): string {
+    return join(this.directory, 'tidegate.yaml');
+  }
+
+  writeConfig(text: string): void {
+    writeFileSync(this.configPath, text);
+  }
+
+  /** Changes the file; what runs is not told. */
+  edit(change: (config: WrittenConfig) => void): void {
+    const next = structuredClone(this.#config);
+    change(next);
+    this.#config = next;
+    this.writeConfig(JSON.stringify(next));
+  }
+
+  hangUp(): void {
+    process.kill(this.pid, 'SIGHUP');
+  }
+
+  /** SIGHUP on a changed file (or on the file as it is), and what came of it. */
+  async reload(change?: (config: WrittenConfig) => void): Promise<LogLine> {
+    const before = this.#config;
+    if (change !== undefined) this.edit(change);
+    const told = this.events('configReloaded', 'configRefused').length;
+    this.hangUp();
+    let found: LogLine | undefined;
+    await eventually('the reload is told', reloadWithinMs, () => {
+      found = this.events('configReloaded', 'configRefused')[told];
+      return found !== undefined;
+    });
+    const last = found as LogLine;
+    // What was refused is taken out of the way of the next change.
+    if (last.event === 'configRefused') this.#config = before;
+    return last;
+  }
+
+  /** Lines of the log with one of these events, in order. */
+  events(...names: readonly string[]): LogLine[] {
+    const lines = this.log().filter((line) => /^{.*}$/.test(line));
+    return lines.map((line) => JSON.parse(line) as LogLine).filter((l) => names.includes(l.event));
   }
 
   /** Not started yet. */
@@ -85,7 +143,7 @@ export class AgentUnderTest {
     const log = openSync(join(this.directory, 'agent.log'), 'a');
     const child = spawn(
       command,
-      [...before, ...heapFlags, main, 'run', '--config', join(this.directory, 'tidegate.yaml')],
+      [...before, ...heapFlags, main, 'run', '--config', this.configPath],
       { stdio: ['ignore', log, log], cwd: this.directory },
     );
     closeSync(log);

@@ -36,6 +36,7 @@ const silent = 'no answer in time';
 const reasons = {
   shuttingDown: 0x8b,
   keepAliveTimeout: 0x8d,
+  takenOver: 0x8e,
   topicAliasInvalid: 0x94,
   quotaExceeded: 0x97,
 } as const;
@@ -292,7 +293,8 @@ export class MqttFilter {
   #brokerGone(why: string | Error): void {
     if (this.#state !== 'accepting') {
       if (this.#state === 'open' && !this.#session.saidGoodbye) {
-        this.#lastWords = this.#farewell(reasons.shuttingDown);
+        const { takenOver } = this.#session;
+        this.#lastWords = this.#farewell(takenOver ? reasons.takenOver : reasons.shuttingDown);
       }
       this.#ended();
       return;

@@ -63,7 +63,10 @@ export class OpenSession {
   readonly #parts: SessionParts;
   readonly #calls: SessionCalls;
   readonly #subscriptions = new SubscribeAccess();
-  /** QoS 2 identifiers that the broker alone has: an embedded one is not asked of others. */
+  /**
+   * QoS 2 identifiers that the broker alone has: an embedded one is not asked of others, and they
+   * count against the Receive Maximum.
+   */
   readonly #brokersQos2 = new Set<number>();
   /** QoS 2 identifiers that this connection published and did not release (MQTT 5.0, 4.9). */
   readonly #unreleased = new Set<number>();
@@ -133,6 +136,15 @@ export class OpenSession {
   admitted(device: string): void {
     const clientId = this.#connect?.clientId ?? '';
     this.#name(device === '' ? `anonymous-${this.#parts.number}` : device, clientId);
+    const { seat, number } = this.#parts;
+    if (clientId !== '') seat.sessions.connects(seat.scope, clientId, number);
+  }
+
+  /** The same client connected again [MQTT-3.1.4-3], 3.1.1: [MQTT-3.1.4-2]. */
+  get takenOver(): boolean {
+    const clientId = this.#connect?.clientId ?? '';
+    const { seat, number } = this.#parts;
+    return clientId !== '' && seat.sessions.takenOver(seat.scope, clientId, number);
   }
 
   #name(device: string, clientId: string): void {
@@ -181,7 +193,8 @@ export class OpenSession {
   /** [MQTT-3.3.4-9]: more than was granted is the device's error. */
   checkReceiveMaximum(): void {
     if (this.version !== version5) return;
-    const unanswered = this.acks.pubacks + this.#unreleased.size;
+    const qos2 = this.#unreleased.size + this.#brokersQos2.size;
+    const unanswered = this.acks.pubacks + qos2;
     if (unanswered <= this.granted.receiveMaximum) return;
     this.#calls.refuse('receiveMaximum', reasons.receiveMaximumExceeded);
   }
@@ -288,7 +301,7 @@ export class OpenSession {
       if (commit < 0) queueMicrotask(() => this.#calls.acknowledge());
       return;
     }
-    if (this.#parts.seat.embedded && !this.#brokersQos2.delete(packetId)) {
+    if (!this.#brokersQos2.delete(packetId) && this.#parts.seat.embedded) {
       const reason = this.version === version5 ? reasons.identifierNotFound : 0;
       this.acks.push(-1, packetId, ackTypes.pubcomp, false, reason);
       queueMicrotask(() => this.#calls.acknowledge());
@@ -301,6 +314,7 @@ export class OpenSession {
     if (ack === ackTypes.pubrec && (bytes[reasonCodeAt] ?? 0) >= errorReasons) {
       // The broker did not take the copy: it is not asked for the release.
       this.#session?.keptByUsAlone(packetId);
+      this.#brokersQos2.delete(packetId);
     }
     return this.acks.brokerAcknowledged(ack, packetId, bytes);
   }
@@ -341,7 +355,8 @@ export class OpenSession {
 
   /** The connection is gone. */
   close(): void {
-    const { seat } = this.#parts;
+    const { seat, number } = this.#parts;
+    seat.sessions.disconnected(seat.scope, this.#connect?.clientId ?? '', number);
     if (this.#session === null) return;
     const { scope, client } = this.#session;
     seat.wills.disconnected(scope, client, this.#will, this.#clean);

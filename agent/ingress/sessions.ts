@@ -5,7 +5,8 @@
  * frame is taken exactly once over a crash of either side. Keyed by seat and Client Identifier; two
  * connections of one client (the older not yet closed) share one state while either lives.
  *
- * It dies with Clean Start, or when the broker behind says that there is no session.
+ * It dies with Clean Start, or when the broker behind says that there is no session. Which of a
+ * client's connections came last is known here too: the broker closes the others.
  */
 import type { SessionRow } from '../buffer/protocol.ts';
 import type { Path, Source } from './source.ts';
@@ -76,6 +77,8 @@ export class ClientSession {
 
 export class Sessions {
   readonly #sessions = new Map<string, ClientSession>();
+  /** The connection of each client that was let through to the broker last. */
+  readonly #latest = new Map<string, number>();
   readonly #path: Path;
 
   constructor(rows: readonly SessionRow[], path: Path) {
@@ -99,6 +102,21 @@ export class Sessions {
     const session = this.of(scope, client);
     session.connections += 1;
     return session;
+  }
+
+  /** @param connection takes the place of an older one of this client, if the broker accepts it */
+  connects(scope: string, client: string, connection: number): void {
+    this.#latest.set(JSON.stringify([scope, client]), connection);
+  }
+
+  /** Another connection of this client came later, and is there. */
+  takenOver(scope: string, client: string, connection: number): boolean {
+    return (this.#latest.get(JSON.stringify([scope, client])) ?? connection) !== connection;
+  }
+
+  disconnected(scope: string, client: string, connection: number): void {
+    const key = JSON.stringify([scope, client]);
+    if (this.#latest.get(key) === connection) this.#latest.delete(key);
   }
 
   /** A connection of it ended: what holds nothing is made again when it is asked for. */

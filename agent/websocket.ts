@@ -2,7 +2,7 @@
  * MQTT over WebSocket (MQTT 3.1.1 and 5.0, section 6), both ways: each connection becomes the byte
  * stream that the seats know, with its backpressure. Packets may begin and end anywhere in the
  * frames [MQTT-6.0.0-2]; a text frame ends the connection [MQTT-6.0.0-1]; the subprotocol is `mqtt`
- * [MQTT-6.0.0-3]. Imported only where the config has such a seat.
+ * [MQTT-6.0.0-3] [MQTT-6.0.0-4]. Imported only where the config has such a seat.
  */
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';

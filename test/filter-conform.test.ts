@@ -84,3 +84,15 @@ for (const local of [true, false]) {
     );
   });
 }
+
+test('a CONNACK larger than the device takes is not sent [MQTT-3.1.2-24]', async () => {
+  await using rig = await Rig.start({ broker: broker.port });
+  const small = await rig.socket(5);
+  const properties = { maximumPacketSize: 12 };
+  const connect = { cmd: 'connect', protocolId: 'MQTT', protocolVersion: 5, clean: true } as const;
+  small.send({ ...connect, clientId: 'small', keepalive: 60, properties });
+  await eventually('closed', () => small.ended);
+  assert.deepEqual(small.packets, []);
+  const larger = await rig.device('larger', { ...five, properties: { maximumPacketSize: 60 } });
+  assert.equal(larger.count('connack'), 1);
+});

@@ -52,6 +52,8 @@ export interface ConnectPacket {
   /** Version 5; what a version 3 session means otherwise. */
   readonly sessionExpirySeconds: number;
   readonly authenticates: boolean;
+  /** What it takes at most; version 5. */
+  readonly maxPacketBytes: number;
 }
 
 /** @param packet a CONNECT that the core has checked */
@@ -73,6 +75,7 @@ export function readConnect(packet: Uint8Array): ConnectPacket {
     ...{ version, clientId, cleanStart, keepAliveSeconds, username, password, will },
     sessionExpirySeconds: version === version5 ? expiry : forEver,
     authenticates: numberIn(properties, propertyIds.authenticationMethod) !== null,
+    maxPacketBytes: numberIn(properties, propertyIds.maximumPacketSize) ?? Number.MAX_SAFE_INTEGER,
   };
 }
 

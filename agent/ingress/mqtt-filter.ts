@@ -101,7 +101,7 @@ export class MqttFilter {
       connect: (packet) => this.#connect(packet),
       committed: (commit) => this.#committed(commit),
       fault: (fault) => this.#refuseFault(fault),
-      // [MQTT-3.3.2-8]
+      // 3.3.2.3.4
       aliasUnknown: () => this.refuse('topicAliasInvalid', reasons.topicAliasInvalid, true),
       ended: () => this.#ended(),
     });
@@ -263,6 +263,10 @@ export class MqttFilter {
       this.#parts.report('connectionRefused', { ...fields, reason: `connack ${connack.code}` });
       queueMicrotask(() => this.#ended()); // [MQTT-3.2.2-5]
       return bytes;
+    }
+    if (!this.#session.mayHear(connack.bytes)) {
+      this.refuse('connackTooLarge');
+      return null;
     }
     this.#connectBytes = nothing;
     const commit = this.#session.accepted(connack);

@@ -117,6 +117,11 @@ export class OpenSession {
     return this.#connect?.authenticates === true;
   }
 
+  /** [MQTT-3.1.2-24] */
+  mayHear(packet: Uint8Array): boolean {
+    return packet.length <= (this.#connect?.maxPacketBytes ?? 0);
+  }
+
   get sessionEnds(): boolean {
     return this.version === version5 && this.#connect?.sessionExpirySeconds === 0;
   }
@@ -190,7 +195,7 @@ export class OpenSession {
     this.allowGroups = this.#parts.seat.access?.groupsFor(this.deviceName) ?? null;
   }
 
-  /** [MQTT-3.3.4-9]: more than was granted is the device's error. */
+  /** [MQTT-3.3.4-7]: more than was granted is the device's error. */
   checkReceiveMaximum(): void {
     if (this.version !== version5) return;
     const qos2 = this.#unreleased.size + this.#brokersQos2.size;

@@ -77,7 +77,7 @@ export interface Source {
   readonly deviceRule: number;
   /** AUTH may come [MQTT-4.12.0-6]. */
   readonly authenticates: boolean;
-  /** Its session ends with the connection: DISCONNECT may not say otherwise [MQTT-3.14.2-2]. */
+  /** Its session ends with the connection: DISCONNECT may not say otherwise (3.14.2.2.2). */
   readonly sessionEnds: boolean;
   connect(seen: ConnectSeen, start: number, end: number): void;
   /** A packet that is not captured; for CONNACK `packetId` is its code. */

@@ -1,6 +1,7 @@
 /**
  * Reads what a file upstream wrote: JSON lines `{topic, key, headers, value | valueBase64}`, all
- * files of the folder in the order of their names.
+ * files of the folder in the order of their names. A last line without its end is still being
+ * written, and not read.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,9 +17,8 @@ export function readLines(directory: string): Line[] {
   if (!existsSync(directory)) return [];
   const lines: Line[] = [];
   for (const name of readdirSync(directory).sort()) {
-    for (const line of readFileSync(join(directory, name), 'utf8').split('\n')) {
-      if (line !== '') lines.push(parse(line));
-    }
+    const whole = readFileSync(join(directory, name), 'utf8').split('\n').slice(0, -1);
+    lines.push(...whole.map(parse));
   }
   return lines;
 }

@@ -120,8 +120,8 @@ export const bufferDefaultBytes = 1 * GIB;
 export const bufferReserveBytes = 8 * MIB;
 /** What a session left behind and nobody touched for this long, in lived time, is deleted. */
 export const sessionAgeMs = 7 * 24 * 3_600_000;
-/** The Will of a connection that lives on is touched this often: it must not count as left. */
-export const willTouchEveryMs = sessionAgeMs / 7;
+/** A Will of a connection that lives on is touched this often. */
+export const willTouchEveryMs = 24 * 3_600_000;
 /** Share of buffer.bytes that dead letters may take. */
 export const deadLetterShare = 0.25;
 /** Dead letters that one segment takes back: frames, and bytes of them (less than a segment). */
@@ -179,6 +179,9 @@ function assertBounds(): void {
   }
   if (replayBytes >= segmentRegionBytes) {
     throw new RangeError('bounds: what is replayed at once fits into a segment');
+  }
+  if (willTouchEveryMs >= sessionAgeMs / 2) {
+    throw new RangeError('bounds: a Will is touched well before its row goes');
   }
   if (egressWindowBytes < segmentRegionBytes) {
     throw new RangeError('bounds: egressWindowBytes holds at least one segment');

@@ -6,13 +6,9 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { IConnectPacket } from 'mqtt-packet';
-import type { SessionChange } from '../agent/buffer/protocol.ts';
-import type { ConnectPacket } from '../agent/ingress/connect-packet.ts';
-import type { Path, Source } from '../agent/ingress/source.ts';
-import { Wills } from '../agent/ingress/wills.ts';
 import { type Mosquitto, startMosquitto } from './support/mosquitto.ts';
 import { eventually, Rig, type RigOptions } from './support/rig.ts';
-import { willTopic, withWill } from './support/wills.ts';
+import { withWill } from './support/wills.ts';
 
 const delaySeconds = 1;
 const delayMs = 1_000;
@@ -93,25 +89,4 @@ test('a Will Delay goes on over a crash of the agent', async () => {
   assert.deepEqual(second.disk.frames(), []);
   await eventually('an event', () => second.disk.frames().length === 1);
   await eventually('its row is gone', () => second.disk.sessions.length === 0);
-});
-
-test('a DISCONNECT that was taken before a stop still discards its Will', () => {
-  const changes: SessionChange[] = [];
-  const record = (change: SessionChange) => changes.push(change);
-  const path = { captures: () => true, record } as unknown as Path;
-  const wills = new Wills(path);
-  const whose = { scope: 'rig', client: 'a', device: 'a' };
-  const will = {
-    ...{ topicName: willTopic, payload: Buffer.from('gone'), qos: 0, retain: false },
-    ...{ delaySeconds: 0, properties: [] },
-  };
-  const connect = { version: 5, sessionExpirySeconds: 600 } as ConnectPacket;
-  wills.connected('rig', 'a', false);
-  const armed = wills.arm(whose, will, connect, {} as Source);
-  wills.close();
-  wills.disconnected('rig', 'a', armed?.will ?? null, true);
-  assert.deepEqual(
-    changes.map(({ op }) => op),
-    ['put', 'delete'],
-  );
 });

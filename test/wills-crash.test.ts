@@ -1,7 +1,7 @@
 /**
- * Wills over an agent that is killed, seen from outside: devices are MQTT.js clients, the agent is a
- * process of its own, and the Will is looked for in the files that the upstream wrote, by its ce_id
- * (one for each frame of the buffer; the file may repeat what a kill left unconfirmed).
+ * Wills over an agent that is killed, seen from outside: devices are MQTT.js clients, the agent is
+ * a process of its own, and the Will is looked for in the files that the upstream wrote, by its
+ * ce_id (one for each frame of the buffer; the file may repeat what a kill left unconfirmed).
  */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';

@@ -8,10 +8,11 @@
  *   armed ──connection ends──▶ due (Will Delay) ──▶ PUBLISH on the path; its row goes with it
  *     └──DISCONNECT 0x00──▶ discarded      └──session resumes──▶ discarded
  *
- * After a crash of the agent every connection is gone, so that what is stored is due.
+ * After a crash of the agent every connection is gone, so that what is stored is due. Rows that
+ * nobody touches for `sessionAgeMs` are deleted: Wills of connections that live on are put again.
  */
 import { willTouchEveryMs } from '../bounds.ts';
-import type { SessionChange, SessionRow } from '../buffer/protocol.ts';
+import type { SessionRow } from '../buffer/protocol.ts';
 import type { ConnectPacket, Will } from './connect-packet.ts';
 import { willPublish } from './publish-packet.ts';
 import type { Path, Source } from './source.ts';
@@ -50,15 +51,17 @@ export class Wills {
   readonly #due = new Map<ArmedWill, NodeJS.Timeout>();
   /** Open connections of a client: there may be two while one takes over. */
   readonly #connections = new Map<string, Connections>();
-  /** Of open connections: their rows are touched again before they count as left behind. */
-  readonly #armed = new Set<ArmedWill>();
+  /** Those on disk: armed, or waiting for their Will Delay. */
+  readonly #kept = new Set<ArmedWill>();
   readonly #toucher: NodeJS.Timeout;
   #nextId = 1;
   #closed = false;
 
-  constructor(path: Path) {
+  constructor(path: Path, touchEveryMs = willTouchEveryMs) {
     this.#path = path;
-    this.#toucher = setInterval(() => this.touch(), willTouchEveryMs);
+    this.#toucher = setInterval(() => {
+      for (const will of this.#kept) this.#keep(will);
+    }, touchEveryMs);
     this.#toucher.unref();
   }
 
@@ -68,7 +71,9 @@ export class Wills {
       if (kind !== 'will') continue;
       this.#nextId = Math.max(this.#nextId, id + 1);
       const stored = JSON.parse(Buffer.from(body).toString()) as StoredWill;
-      this.#arrange({ scope, client, id, stored });
+      const will = { scope, client, id, stored };
+      this.#kept.add(will);
+      this.#arrange(will);
     }
   }
 
@@ -89,18 +94,8 @@ export class Wills {
       packet: willPublish(will, version).toString('base64'),
     };
     const armed = { scope, client, id: this.#nextId++, stored };
-    this.#armed.add(armed);
-    return { will: armed, commit: this.#put(armed, source) };
-  }
-
-  /** A connection may live for longer than the buffer keeps what nobody touches. */
-  touch(): void {
-    for (const will of this.#armed) this.#put(will, null);
-  }
-
-  #put(will: ArmedWill, source: Source | null): number {
-    const body = Buffer.from(JSON.stringify(will.stored));
-    return this.#record({ op: 'put', ...rowOf(will), body }, source);
+    this.#kept.add(armed);
+    return { will: armed, commit: this.#keep(armed, source) };
   }
 
   /** @param resumed the same session goes on; else it ended, and a Will that waits is due now */
@@ -125,7 +120,6 @@ export class Wills {
     if (takenOver) this.#connections.set(key, { open: open - 1, resumed });
     else this.#connections.delete(key);
     if (will === null) return;
-    this.#armed.delete(will);
     if (clean) this.#discard(will);
     else if (this.#closed) return;
     else if (!takenOver) this.#arrange(will);
@@ -142,12 +136,14 @@ export class Wills {
     this.#due.clear();
   }
 
-  #discard(will: ArmedWill): void {
-    this.#record({ op: 'delete', ...rowOf(will) });
+  #keep(will: ArmedWill, source: Source | null = null): number {
+    const body = Buffer.from(JSON.stringify(will.stored));
+    return this.#path.record({ op: 'put', ...rowOf(will), body }, source);
   }
 
-  #record(change: SessionChange, source: Source | null = null): number {
-    return this.#path.record(change, source);
+  #discard(will: ArmedWill): void {
+    this.#kept.delete(will);
+    this.#path.record({ op: 'delete', ...rowOf(will) }, null);
   }
 
   #arrange(will: ArmedWill): void {

@@ -2,13 +2,17 @@
  * MQTT bytes for tests and the bench, written by hand from the standard: what drives the agent from
  * outside must not share code with it, nor with its oracle.
  *
- * Only what the drivers need: CONNECT, PUBLISH, PUBACK as it comes back, DISCONNECT. `AckScanner`
- * cuts what a server sends into packets and tells their type, Packet Identifier and reason.
+ * Only what the drivers need: CONNECT, PUBLISH, PUBREL, acknowledgements as they come back,
+ * DISCONNECT. `AckScanner` cuts what a server sends into packets and tells their type, Packet
+ * Identifier and reason, and of a CONNACK whether there was a session.
  */
 
 export const packetTypes = {
   connack: 2,
   puback: 4,
+  pubrec: 5,
+  pubrel: 6,
+  pubcomp: 7,
   suback: 9,
   pingresp: 13,
   disconnect: 14,
@@ -20,6 +24,8 @@ export const identifierMax = 65_535;
 const varintContinues = 0x80;
 const bitsPerVarintByte = 7;
 const maxVarintBytes = 4;
+const nothing = Buffer.alloc(0);
+const identifiedTypes: readonly number[] = [4, 5, 6, 7];
 
 export type Version = 4 | 5;
 
@@ -57,12 +63,14 @@ export interface ConnectOptions {
   readonly version?: Version;
   readonly keepAliveSeconds?: number;
   readonly clean?: boolean;
+  /** Version 5; 0 unless given. */
+  readonly sessionExpirySeconds?: number;
 }
 
 export function connectPacket(options: ConnectOptions): Buffer {
   const version = options.version ?? 4;
   const head = Buffer.from([version, (options.clean ?? true) ? 0x02 : 0]);
-  const properties = version === 5 ? Buffer.from([0]) : Buffer.alloc(0);
+  const properties = version === 5 ? sessionExpiry(options.sessionExpirySeconds ?? 0) : nothing;
   return packet(
     0x10,
     text('MQTT'),
@@ -71,6 +79,16 @@ export function connectPacket(options: ConnectOptions): Buffer {
     properties,
     text(options.clientId),
   );
+}
+
+function sessionExpiry(seconds: number): Buffer {
+  const property = Buffer.from([0x11, 0, 0, 0, 0]);
+  property.writeUInt32BE(seconds, 1);
+  return Buffer.concat([Buffer.from([property.length]), property]);
+}
+
+export function pubrelPacket(identifier: number): Buffer {
+  return packet(0x62, u16(identifier));
 }
 
 export interface PublishOptions {
@@ -92,7 +110,12 @@ export function publishPacket(options: PublishOptions): Buffer {
   return packet(0x30 | flags, ...parts, Buffer.from(options.payload));
 }
 
-export type OnPacket = (type: number, identifier: number, reason: number) => void;
+export type OnPacket = (
+  type: number,
+  identifier: number,
+  reason: number,
+  sessionPresent: boolean,
+) => void;
 
 /**
  * Cuts server bytes into packets; `identifier` is 0 and `reason` the second body byte elsewhere.
@@ -107,10 +130,12 @@ export class AckScanner {
       const body = bodyOf(bytes, at);
       if (body === null) break;
       const type = (bytes[at] ?? 0) >> 4;
-      const identified = type === packetTypes.puback && body.end - body.start >= 2;
+      const identified = identifiedTypes.includes(type) && body.end - body.start >= 2;
       const identifier = identified ? bytes.readUInt16BE(body.start) : 0;
       const reason = bytes[body.start + (identified ? 2 : 1)] ?? 0;
-      onPacket(type, identifier, body.end - body.start > (identified ? 2 : 1) ? reason : 0);
+      const said = body.end - body.start > (identified ? 2 : 1) ? reason : 0;
+      const sessionPresent = type === packetTypes.connack && bytes[body.start] === 1;
+      onPacket(type, identifier, said, sessionPresent);
       at = body.end;
     }
     this.#rest = bytes.subarray(at);

@@ -13,6 +13,9 @@ import { readLines } from './support/files.ts';
 import { type Mosquitto, startMosquitto } from './support/mosquitto.ts';
 import { freePorts } from './support/ports.ts';
 
+/** The broker behind may have no subscriber (0x10), which is no refusal. */
+const isSuccess = (code?: number | null): boolean => (code ?? 0x80) < 0x80;
+
 const withinMs = 15_000;
 
 async function occupy(port: number): Promise<Server> {
@@ -54,7 +57,7 @@ const values = () => readLines(join(agent.directory, 'out')).map(({ value }) => 
 /** It is connected still, and its allow rules hold as before. */
 const assertStays = async (): Promise<void> => {
   assert.equal(stays?.ended, false);
-  assert.equal(await stays?.publishAndWait('plant/stays/a', 'x'), 0);
+  assert.ok(isSuccess(await stays?.publishAndWait('plant/stays/a', 'x')));
   assert.equal(await stays?.publishAndWait('plant/other/a', 'x'), 0x87);
 };
 
@@ -69,7 +72,7 @@ test('a listener is added, with rules of its own: the other one’s devices stay
   assert.equal(told.event, 'configReloaded');
   await assertStays();
   const fresh = await Device.connect(port(0), 'new-1', { protocolVersion: 5 });
-  assert.equal(await fresh.publishAndWait('plant/shared', 'by new-1'), 0);
+  assert.ok(isSuccess(await fresh.publishAndWait('plant/shared', 'by new-1')));
   assert.equal(await fresh.publishAndWait('plant/stays', 'x'), 0x87);
   fresh.close();
 });
@@ -145,7 +148,7 @@ test('an address that is taken refuses all of it: seats, routes, upstreams, HTTP
   assert.match(String(told.detail), new RegExp(`mqtt listener ${bind(3)}: .*EADDRINUSE`));
   assert.match(String(told.remedy), /ss -ltnp/);
   await assertStays();
-  assert.equal(await neighbour.publishAndWait('plant/n', 'after the refusal'), 0);
+  assert.ok(isSuccess(await neighbour.publishAndWait('plant/n', 'after the refusal')));
   assert.equal(await accepts(port(0)), false);
   await assert.rejects(fetch(`http://127.0.0.1:${http}/readyz`));
   const ready = (await (await fetch(`http://127.0.0.1:${agent.httpPort}/readyz`)).json()) as {
@@ -170,7 +173,7 @@ test('an address that would change hands stays when the reload fails', async () 
     config.mqtt.listeners.push(plain(3));
   });
   assert.equal(told.event, 'configRefused');
-  assert.equal(await neighbour.publishAndWait('plant/n', 'still here'), 0);
+  assert.ok(isSuccess(await neighbour.publishAndWait('plant/n', 'still here')));
   const later = await Device.connect(port(1), 'later', { protocolVersion: 5 });
   const connack = later.packets[0] as { properties?: { receiveMaximum?: number } };
   assert.equal(connack.properties?.receiveMaximum, 12);

@@ -1,5 +1,5 @@
 /**
- * MQTT over WebSocket as a listener serves it (section 6 of both standards): the subprotocol, binary
+ * MQTT over WebSocket as a listener serves it (section 6 of both standards): subprotocol, binary
  * frames only, and packets that begin and end anywhere in them.
  */
 import assert from 'node:assert/strict';

@@ -2,12 +2,11 @@
  * One listener of the config, put together: the socket, who may come in, what stands behind it, its
  * certificates and password file. A part that a reload keeps, stops or opens (`kept.ts`).
  */
-import { connect as connectTcp } from 'node:net';
-import { Duplex } from 'node:stream';
-import { connect as connectTls, type Server as TlsServer } from 'node:tls';
+import type { Duplex } from 'node:stream';
+import type { Server as TlsServer } from 'node:tls';
 import { closeWithinMs, topicAliasMaximum } from './bounds.ts';
-import type { Listener, MqttUrl } from './config/types.ts';
-import { messageOf, TidegateError } from './errors.ts';
+import { brokerFault, connectBroker } from './broker-connection.ts';
+import type { Listener } from './config/types.ts';
 import type { Report } from './events.ts';
 import { faultName } from './frames/faults.ts';
 import type { PathCore } from './frames/path-core.ts';
@@ -21,7 +20,7 @@ import type { Sessions } from './ingress/sessions.ts';
 import type { Wills } from './ingress/wills.ts';
 import type { Part } from './kept.ts';
 import type { Pipeline } from './pipeline.ts';
-import { clientTlsOptions, serverTlsOptions, tlsFault, watchServerTls } from './tls.ts';
+import { serverTlsOptions, watchServerTls } from './tls.ts';
 
 export interface ListenerNeeds {
   readonly core: PathCore;
@@ -90,7 +89,7 @@ export class ListenerPart implements Part {
       whenBrokerDown,
       grants: { receiveMaximum, topicAliasMaximum, maxPacketBytes: maxPacketSize },
       openBroker: () =>
-        behind === null ? needs.connectEmbedded() : connectTo(behind, config.brokerTls),
+        behind === null ? needs.connectEmbedded() : connectBroker(behind, config.brokerTls),
       brokerFault: (error) => brokerFault(error, behind),
       login: (request) => this.#login.answer(request),
       access: config.allow.length > 0 ? this.#access() : null,
@@ -139,27 +138,6 @@ export class ListenerPart implements Part {
   collides(other: ListenerPart): boolean {
     return this.#bind.port !== 0 && this.#bind.port === other.#bind.port;
   }
-}
-
-/** What hinders it comes as an error of the stream, as a refused connection does. */
-function connectTo({ host, port, tls }: MqttUrl, brokerTls: Listener['brokerTls']): Duplex {
-  const address = { host, port, noDelay: true, keepAlive: true };
-  try {
-    return tls
-      ? connectTls({ ...address, ...clientTlsOptions(brokerTls, host) })
-      : connectTcp(address);
-  } catch (error) {
-    const stream = new Duplex({ read: () => {}, write: (_chunk, _encoding, done) => done() });
-    setImmediate(() => stream.destroy(error as Error));
-    return stream;
-  }
-}
-
-function brokerFault(error: Error, behind: MqttUrl | null): TidegateError {
-  if (error instanceof TidegateError) return error;
-  const where = behind === null ? 'embedded broker' : `${behind.host}:${behind.port}`;
-  const fault = behind?.tls === true ? tlsFault(error, where) : null;
-  return fault ?? new TidegateError('brokerUnreachable', `${where}: ${messageOf(error)}`);
 }
 
 function faultsOf({ core }: PathCore): FaultAnswers {

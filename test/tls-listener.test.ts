@@ -101,7 +101,7 @@ test('a device publishes over TLS, by TCP and by WebSocket', async () => {
   device.close();
 });
 
-test('a certificate names the device: CN, else SAN; {client} is what it claims', async () => {
+test('a certificate names the device: its CN, else its SAN', async () => {
   const named = own(ca.sign('pump', { commonName: 'pump-7', altNames: 'DNS:pump.example' }));
   const device = await Device.connect(asking, 'anything', named);
   assert.equal(await device.publishAndWait('plant/a', 'by CN'), 0);

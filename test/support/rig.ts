@@ -147,6 +147,7 @@ export class Rig {
   connections = 0;
   port = 0;
   listener: MqttListener | undefined;
+  path: Pipeline | undefined;
   #broker: EmbeddedBroker | undefined;
   readonly #devices: RawDevice[] = [];
 
@@ -169,6 +170,7 @@ export class Rig {
       telemetry: { frames: () => {} },
       commitEveryMs: 0,
     });
+    rig.path = path;
     await rig.#listen(options, core, path);
     return rig;
   }
@@ -320,7 +322,7 @@ export async function eventually(
   }
 }
 
-function fullRoute(route: Partial<Route>, index: number): Route {
+export function fullRoute(route: Partial<Route>, index: number): Route {
   return {
     name: `route-${index}`,
     from: 'plant/#',

@@ -22,6 +22,8 @@ export interface Part {
 }
 
 export interface Change {
+  /** Some part goes. */
+  readonly takes: boolean;
   stop(): void;
   begin(): void;
   /** Resolves when what had to go is gone. */
@@ -68,6 +70,7 @@ export class Kept<T extends Part> {
       throw error;
     }
     return {
+      takes: gone.length > 0,
       undo,
       stop: () => {
         for (const [key, part] of gone) {

@@ -140,7 +140,7 @@ export class Seats {
 
   /** The new one of a source that changed may be the same client: the old one leaves first. */
   async #changeSources(change: Change): Promise<void> {
-    await this.#parts.path.flush(closeWithinMs);
+    if (change.takes) await this.#parts.path.flush(closeWithinMs);
     await change.closed();
     change.begin();
   }

@@ -20,6 +20,9 @@ export const beforeConnectBytes = 64 * KIB;
 export const connectWithinMs = 10_000;
 /** A device that does not read what it is owed at the end is not waited for longer. */
 export const closeWithinMs = 5_000;
+/** Having told a device that we end, we read on for this long: then it has heard it. */
+export const lingerMs = 1_000;
+export const lingerBytes = 64 * KIB;
 /** The core's chunk region (wasm-core/layout.ts asserts the same number). */
 export const chunkRegionBytes = 512 * KIB;
 /** The core's segment region: the largest body of one commit. */

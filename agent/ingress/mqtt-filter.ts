@@ -15,7 +15,7 @@
  */
 import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
-import { brokerConnectWithinMs, closeWithinMs, connectWithinMs } from '../bounds.ts';
+import { brokerConnectWithinMs, closeWithinMs, connectWithinMs, lingerMs } from '../bounds.ts';
 import type { Report } from '../events.ts';
 import { AbsentBroker } from './absent-broker.ts';
 import { type Admission, admit, type Refusal, refusals } from './admission.ts';
@@ -343,8 +343,28 @@ export class MqttFilter {
     this.#state = 'ending';
     broker?.end();
     if (this.#lastWords.length > 0 && !this.#device.destroyed) this.#device.write(this.#lastWords);
-    this.#device.end(() => this.#destroy('ended'));
-    // A device that does not read what it is owed is not waited for.
+    this.#partWays();
+  }
+
+  /**
+   * FIN, and what still comes is read and thrown away until the device has ended too: unread bytes
+   * would turn our close into a reset, which can take the last words with it (RFC 1122, 4.2.2.13).
+   * A device that does not read what it is owed, or goes on for ever, is not waited for.
+   */
+  #partWays(): void {
+    const device = this.#device;
+    let told = false;
+    const waits = this.#lastWords.length > 0;
+    const parted = (): void => {
+      if (told && (device.readableEnded || !waits)) this.#destroy('ended');
+    };
+    if (waits) this.#up.discard();
+    device.once('end', parted);
+    device.end(() => {
+      told = true;
+      parted();
+      setTimeout(() => this.#destroy('ended'), lingerMs).unref();
+    });
     setTimeout(() => this.#destroy('ended'), closeWithinMs).unref();
   }
 

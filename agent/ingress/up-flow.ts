@@ -9,6 +9,7 @@
 import type { Duplex } from 'node:stream';
 import {
   beforeConnectBytes,
+  lingerBytes,
   readAheadBytes,
   readAheadTotalBytes,
   socketBacklogBytes,
@@ -56,6 +57,8 @@ export class UpFlow implements Source {
   #deviceEnded = false;
   #waits = false;
   #taking = false;
+  /** Bytes read and thrown away; −1 while they are taken. */
+  #discarded = -1;
 
   /** The chunk whose packets are told. */
   chunk: Buffer = nothing;
@@ -78,6 +81,11 @@ export class UpFlow implements Source {
     this.#holder = holder;
     this.#calls = calls;
     device.on('data', (chunk: Buffer) => {
+      if (this.#discarded >= 0) {
+        this.#discarded += chunk.length;
+        if (this.#discarded > lingerBytes) device.destroy();
+        return;
+      }
       this.#inbox.push(chunk);
       if (this.#waits) this.#lookAhead();
       this.takeOn(unbounded);
@@ -215,7 +223,7 @@ export class UpFlow implements Source {
 
   /** Backpressure: we read while we could take, and a bound ahead of a device that waits. */
   #flow(): void {
-    if (this.#calls.isClosed()) return;
+    if (this.#calls.isClosed() || this.#discarded >= 0) return;
     const { partials } = this.#parts;
     partials.set(this.#holder, this.#inbox.heldBytes + this.#session.aliases.bytes);
     const ahead = this.held && this.#inbox.length < readAheadBytes;
@@ -227,6 +235,13 @@ export class UpFlow implements Source {
       this.#session.keepAlive.readsAgain(Date.now());
       this.#device.resume();
     }
+  }
+
+  /** What still comes is read and thrown away, within a bound. */
+  discard(): void {
+    this.#discarded = 0;
+    this.clear();
+    this.#device.resume();
   }
 
   /** Nothing more is taken. */

@@ -1,6 +1,6 @@
 /**
- * MQTT over WebSocket as a listener serves it (section 6 of both standards): subprotocol, binary
- * frames only, and packets that begin and end anywhere in them.
+ * MQTT over WebSocket as a listener serves it (section 6 of both standards): the subprotocol,
+ * binary frames only, and packets that begin and end anywhere in them.
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';

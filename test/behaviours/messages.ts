@@ -143,7 +143,40 @@ async function again(talk: Talk): Promise<void> {
   );
 }
 
+async function replaced(talk: Talk): Promise<void> {
+  const writer = await talk.party('writer');
+  await writer.publish(talk.topic('twice'), 'old', 1, { retain: true });
+  const reader = await talk.party('reader');
+  for (const qos of [0, 1] as const) await reader.subscribe(talk.topic('twice'), qos);
+  await reader.until('publish', 2);
+  await writer.publish(talk.topic('twice'), 'new', 1);
+  const expected = ['old 0', 'old 1', 'new 1'].map(
+    (message) => `${talk.topic('twice')} ${message}`,
+  );
+  assert.deepEqual(await reader.gets(expected.length), expected);
+  await reader.unsubscribe(talk.topic('twice'));
+  await writer.publish(talk.topic('twice'), 'late', 1);
+  await sleep(quietMs);
+  assert.equal(reader.messages.length, expected.length, 'there was one subscription');
+}
+
+async function completed(talk: Talk): Promise<void> {
+  const reader = await talk.party('reader');
+  reader.acknowledges = false;
+  await reader.subscribe(talk.topic('way'), 2);
+  const writer = await talk.party('writer');
+  await writer.publish(talk.topic('way'), 'x', 2);
+  const { messageId = 0 } = await reader.until('publish');
+  await reader.unsubscribe(talk.topic('way'));
+  reader.say({ cmd: 'pubrec', messageId });
+  await reader.until('pubrel');
+  reader.say({ cmd: 'pubcomp', messageId }, { cmd: 'pingreq' });
+  await reader.until('pingresp');
+}
+
 export const messageBehaviours: readonly Behaviour[] = [
+  { name: 'a subscription made again replaces the first', versions: both, holds: replaced },
+  { name: 'what is under way is completed after UNSUBSCRIBE', versions: both, holds: completed },
   {
     name: 'a message comes at the lower of its QoS and the granted one',
     versions: both,

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { IPublishPacket } from 'mqtt-packet';
-import { type Behaviour, both, type Talk } from './behaviour.ts';
+import { type Behaviour, both, only5, type Talk } from './behaviour.ts';
 
 const quietMs = 150;
 
@@ -102,6 +102,29 @@ async function will(talk: Talk): Promise<void> {
   assert.deepEqual(await late.gets(1), [`${talk.topic('will/wrong')} bye 1`], 'as it was retained');
 }
 
+/** Version 5: what a Will carries, in its order, on the way the filter leaves it. */
+async function willAsSaid(talk: Talk): Promise<void> {
+  const reader = await talk.party('reader');
+  await reader.subscribe(talk.topic('said'), 2);
+  const properties = {
+    payloadFormatIndicator: true,
+    messageExpiryInterval: 600,
+    contentType: 'text/plain',
+    responseTopic: talk.topic('answer'),
+    correlationData: Buffer.from([0, 1]),
+    userProperties: { b: ['1', '2'], a: '3' },
+  };
+  const payload = Buffer.from('bye');
+  const gone = { topic: talk.topic('said'), payload, qos: 2, retain: false, properties } as const;
+  await (await talk.party('gone', { will: gone })).drop();
+  const got = (await reader.until('publish')).properties;
+  const { userProperties, messageExpiryInterval: _, ...plain } = properties;
+  for (const [name, value] of Object.entries(plain)) {
+    assert.deepEqual(got?.[name as keyof typeof plain], value, name);
+  }
+  assert.deepEqual(Object.entries(got?.userProperties ?? {}), Object.entries(userProperties));
+}
+
 async function keepAlive(talk: Talk): Promise<void> {
   const reader = await talk.party('reader');
   await reader.subscribe(talk.topic('silent'), 0);
@@ -142,6 +165,7 @@ function codeOf({ returnCode, reasonCode }: { returnCode?: number; reasonCode?: 
 }
 
 export const sessionBehaviours: readonly Behaviour[] = [
+  { name: 'a Will arrives as it was said', versions: only5, holds: willAsSaid },
   { name: 'a session keeps QoS 1 and 2 for a client that is away', versions: both, holds: offline },
   {
     name: 'what was not acknowledged comes again under its identifier',

@@ -108,6 +108,16 @@ function subscriptions(version: Version): Sequence[] {
     ),
     served('a share', version, packet('82', `${ids}${text('$share/g/a')}01`), suback('01')),
     {
+      ...served('three are given back at once', version, ''),
+      steps: [
+        [packet('82', `${ids}${text('u')}00${text('v')}00`), suback('00', '00')],
+        [
+          packet('a2', ids + text('u') + text('x') + text('v')),
+          version === 5 ? 'b006010200001100' : gone,
+        ],
+      ],
+    },
+    {
       ...served('what was subscribed is given back', version, ''),
       steps: [
         [packet('82', `${ids}${text('u')}00`), suback('00')],

@@ -1,0 +1,128 @@
+/**
+ * Statements of MQTT 5.0 (Appendix B) that bind a server: subscriptions, the other packets, and
+ * chapters 4 and 6.
+ */
+import { named } from './named.ts';
+import { broker, core, filter, type Statements } from './statement.ts';
+
+const request = 'three at once';
+/** Its DISCONNECT is compared byte for byte, and the close is behind it. */
+const farewell = 'PUBLISH of nothing';
+const back = 'three are given back at once';
+const { malformed, redelivered, shared, unsubscribed } = named;
+
+const subscriptions: Statements = {
+  'MQTT-3.8.1-1': core('SUBSCRIBE with 0011'),
+  'MQTT-3.8.3-1': core('5, SUBSCRIBE to a surrogate [MQTT-3.8.3-1]'),
+  'MQTT-3.8.3-2': core('5, SUBSCRIBE without a filter [MQTT-3.8.3-2]'),
+  'MQTT-3.8.3-3': broker('gives a client nothing of its own', named.noLocal),
+  'MQTT-3.8.3-4': core('5, SUBSCRIBE to a share with No Local [MQTT-3.8.3-4]'),
+  'MQTT-3.8.3-5': core('5, SUBSCRIBE with options 80'),
+  'MQTT-3.8.4-1': broker('answers each SUBSCRIBE', request),
+  'MQTT-3.8.4-2': broker('under the identifier it had', request),
+  'MQTT-3.8.4-3': broker('the same filter again is one subscription', named.replaced),
+  'MQTT-3.8.4-4': broker('and what is retained comes again', named.replaced),
+  'MQTT-3.8.4-5': broker('several filters in one packet', request),
+  'MQTT-3.8.4-6': filter(named.denied),
+  'MQTT-3.8.4-7': broker('grants a QoS, or refuses', request),
+  'MQTT-3.8.4-8': broker('the lower of both QoS', named.basic),
+  'MQTT-3.9.2-1': filter(named.denied),
+  'MQTT-3.9.2-2': filter(named.denied),
+  'MQTT-3.9.3-1': filter(named.denied),
+  'MQTT-3.9.3-2': filter(named.denied),
+  'MQTT-3.10.1-1': core('UNSUBSCRIBE without 0010'),
+  'MQTT-3.10.3-1': core('5, UNSUBSCRIBE from half a character [MQTT-3.10.3-1]'),
+  'MQTT-3.10.3-2': core('5, UNSUBSCRIBE without a filter [MQTT-3.10.3-2]'),
+  'MQTT-3.10.4-1': broker('filters are compared as they are written', unsubscribed),
+  'MQTT-3.10.4-2': broker('nothing new is delivered', unsubscribed),
+  'MQTT-3.10.4-3': broker('what it began to send is completed', named.completed),
+  'MQTT-3.10.4-4': broker('answers each UNSUBSCRIBE', back),
+  'MQTT-3.10.4-5': broker('under its identifier, also where there was none', back),
+  'MQTT-3.10.4-6': broker('several filters in one packet', back),
+  'MQTT-3.11.2-1': broker('writes no more than the client takes', back),
+  'MQTT-3.11.2-2': broker('writes no more than the client takes', back),
+  'MQTT-3.11.3-1': broker('in the order of the filters', back),
+  'MQTT-3.11.3-2': broker('with codes of UNSUBACK', back),
+};
+
+const connection: Statements = {
+  'MQTT-3.12.4-1': filter('a held device gets its PINGRESP, and is not timed out by us'),
+  'MQTT-3.14.0-1': filter('it ends behind the level'),
+  'MQTT-3.14.1-1': core('DISCONNECT with a flag'),
+  'MQTT-3.14.2-1': core('5, DISCONNECT with Reason Code 87'),
+  'MQTT-3.14.2-2': filter(farewell),
+  'MQTT-3.14.2-3': filter(farewell),
+  'MQTT-3.14.2-4': filter(farewell),
+  'MQTT-3.14.4-1': core('what stands behind DISCONNECT is not read, version 5 [MQTT-3.14.4-1]'),
+  'MQTT-3.14.4-2': filter(farewell),
+  'MQTT-3.14.4-3': broker('forgets the Will', named.will),
+  'MQTT-3.15.1-1': core('AUTH with a flag [MQTT-3.15.1-1]'),
+  'MQTT-3.15.2-1': core('AUTH with a server’s Reason Code'),
+  'MQTT-3.15.2-2': broker('writes AUTH as it passes', 'AUTH that goes on'),
+  'MQTT-3.15.2-3': broker('writes AUTH as it passes', 'AUTH that goes on'),
+  'MQTT-4.1.0-1': broker('no session ends before its connection', named.offline),
+  'MQTT-4.1.0-2': broker('ends a session with its interval', named.sessionExpiry),
+  'MQTT-4.2.0-1': filter(named.basic),
+  'MQTT-4.12.0-1': broker(
+    'refuses a method it has not',
+    'an Authentication Method Mosquitto has not',
+  ),
+  'MQTT-4.12.0-2': broker('asks on with 0x18', 'AUTH that goes on'),
+  'MQTT-4.12.0-4': broker('may end it at any time', 'DISCONNECT before CONNACK'),
+  'MQTT-4.12.0-5': core('AUTH without Authentication Method'),
+  'MQTT-4.12.0-6': broker('says AUTH only to who began so', 'AUTH nobody asked for'),
+  'MQTT-4.12.0-7': core('AUTH nobody asked for [MQTT-4.12.0-7]'),
+  'MQTT-4.12.1-1': core('AUTH that begins anew'),
+  'MQTT-4.12.1-2': broker('closes where it fails', 'AUTH that begins anew'),
+  'MQTT-4.13.1-1': filter(malformed),
+  'MQTT-4.13.2-1': filter(malformed),
+  'MQTT-6.0.0-1': filter('a text frame ends the connection'),
+  'MQTT-6.0.0-2': filter('packets begin and end anywhere in the frames'),
+  'MQTT-6.0.0-4': filter('the subprotocol is mqtt, and who offers none is not served'),
+};
+
+const delivery: Statements = {
+  'MQTT-4.3.1-1': broker('delivers QoS 0 without DUP', named.basic),
+  'MQTT-4.3.2-1': broker('a new identifier for a new message', redelivered),
+  'MQTT-4.3.2-2': broker('DUP 0 the first time', redelivered),
+  'MQTT-4.3.2-3': broker('until its PUBACK', redelivered),
+  'MQTT-4.3.2-4': filter('a PUBACK leaves only after the COMMIT of its segment'),
+  'MQTT-4.3.2-5': filter(named.again),
+  'MQTT-4.3.3-1': broker('a new identifier for a new message', redelivered),
+  'MQTT-4.3.3-2': broker('DUP 0 the first time', redelivered),
+  'MQTT-4.3.3-3': broker('until its PUBREC', redelivered),
+  'MQTT-4.3.3-4': broker('PUBREL behind PUBREC', 'QoS 2 and its PUBREC, PUBCOMP'),
+  'MQTT-4.3.3-5': broker('until its PUBCOMP', redelivered),
+  'MQTT-4.3.3-6': broker('no PUBLISH behind PUBREL', redelivered),
+  'MQTT-4.3.3-7': broker('what was sent does not expire', redelivered),
+  'MQTT-4.3.3-8': filter(named.committed),
+  'MQTT-4.3.3-9': core('what is held or dropped is not seen: it may come again'),
+  'MQTT-4.3.3-10': filter(named.repeated),
+  'MQTT-4.3.3-11': filter(named.committed),
+  'MQTT-4.3.3-12': core('PUBREL gives the Packet Identifier back [MQTT-4.3.3-12]'),
+  'MQTT-4.3.3-13': filter(named.committed),
+  'MQTT-4.4.0-1': broker('sends again what was not acknowledged', redelivered),
+  'MQTT-4.4.0-2': broker('not what was refused', 'PUBREC 80'),
+  'MQTT-4.5.0-1': broker('adds it to each session that matches', named.offline),
+  'MQTT-4.6.0-5': broker('delivers in the order it came', named.ordered),
+  'MQTT-4.6.0-6': broker('every Topic Name keeps its order', named.ordered),
+  'MQTT-4.7.0-1': core('Topic Name with # as a level [MQTT-3.3.2-2]'),
+  'MQTT-4.7.1-1': core("5, SUBSCRIBE 'a/#/b'"),
+  'MQTT-4.7.1-2': core("5, SUBSCRIBE 'a/+b'"),
+  'MQTT-4.7.2-1': core('the examples of the standard'),
+  'MQTT-4.7.3-1': core('empty Topic Name without a Topic Alias, 5'),
+  'MQTT-4.7.3-2': core('5, SUBSCRIBE to a surrogate [MQTT-3.8.3-1]'),
+  'MQTT-4.7.3-3': core('Topic Name longer than the packet'),
+  'MQTT-4.7.3-4': broker('names are bytes, not letters', named.filters),
+  'MQTT-4.8.2-1': core("5, SUBSCRIBE '$share//a' [MQTT-4.8.2-1, -2]"),
+  'MQTT-4.8.2-2': core("5, SUBSCRIBE '$share/g' [MQTT-4.8.2-1, -2]"),
+  'MQTT-4.8.2-3': broker('respects what was granted', shared),
+  'MQTT-4.8.2-4': broker('goes on where a client comes back', shared),
+  'MQTT-4.8.2-5': broker('gives nobody what another had begun', shared),
+  'MQTT-4.8.2-6': broker('nor what another refused', shared),
+  'MQTT-4.9.0-1': broker('begins with no more than the client takes', named.flowDown),
+  'MQTT-4.9.0-2': broker('stops at 0', named.flowDown),
+  'MQTT-4.9.0-3': broker('answers everything else meanwhile', named.flowDown),
+};
+
+export const rest5: Statements = { ...subscriptions, ...connection, ...delivery };

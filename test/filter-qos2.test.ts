@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Packet } from 'mqtt-packet';
 import { type Mosquitto, startMosquitto } from './support/mosquitto.ts';
 import { eventually, publish, type RawDevice, Rig, type RigOptions } from './support/rig.ts';
 
@@ -22,6 +23,10 @@ function rigWith(options: RigOptions = {}): Promise<Rig> {
 
 function again(topic: string, payload: string, messageId: number) {
   return { ...publish(topic, payload, messageId, 2), dup: true } as ReturnType<typeof publish>;
+}
+
+function connectOf(clientId: string) {
+  return { cmd: 'connect', protocolId: 'MQTT', keepalive: 60, clientId } as const;
 }
 
 async function released(device: RawDevice, messageId: number): Promise<void> {
@@ -189,5 +194,28 @@ for (const version of [4, 5] as const) {
     await back.until('pubrec');
     await released(back, 8);
     assert.deepEqual(rig.disk.frames(), [`${client} plant/1 once`]);
+  });
+
+  test(name('CONNACK of a session waits for a release of it that is on its way'), async () => {
+    const client = `way-${version}`;
+    await using rig = await rigWith();
+    const old = await rig.device(client, persistent);
+    old.publish('plant/1', 'one', 2, 2);
+    await old.until('pubrec');
+    rig.disk.held = true;
+    const before = rig.disk.appended;
+    old.send({ cmd: 'pubrel', messageId: 2 });
+    await eventually('the release is on its way', () => rig.disk.appended > before);
+    // Told that the session is there now, it would release again, hear PUBCOMP from the broker,
+    // and send its next message under an identifier that a crash brings back as seen.
+    const back = await rig.socket(version);
+    back.send({ ...connectOf(client), ...persistent } as Packet);
+    await sleep(settleMs);
+    assert.deepEqual(back.packets, []);
+    rig.disk.held = false;
+    rig.disk.release();
+    await back.until('connack');
+    await released(back, 2);
+    assert.deepEqual(rig.disk.sessions, []);
   });
 }

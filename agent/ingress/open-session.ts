@@ -175,7 +175,8 @@ export class OpenSession {
     const client = connect.clientId === '' ? this.deviceName : connect.clientId;
     const resumed = connack.sessionPresent && !connect.cleanStart;
     this.#session = seat.sessions.join(seat.scope, client);
-    let commit = resumed ? -1 : this.#session.clear(this.#calls.source());
+    const source = this.#calls.source();
+    let commit = resumed ? this.#session.resume(source) : this.#session.clear(source);
     seat.wills.connected(seat.scope, client, resumed);
     if (connect.will !== null) {
       const armed = seat.wills.arm(

@@ -5,9 +5,12 @@
  * frame is taken exactly once over a crash of either side. Keyed by seat and Client Identifier; two
  * connections of one client (the older not yet closed) share one state while either lives.
  *
- * It dies with Clean Start, or when the broker behind says that there is no session. Which of a
- * client's connections came last is known here too: the broker closes the others.
+ * It dies with Clean Start, or when the broker behind says that there is no session. Before a
+ * device hears CONNACK, what was released is so on disk: a release that a crash takes back would
+ * let the next message under its identifier pass for seen. Which of a client's connections came
+ * last is known here too: the broker closes the others.
  */
+import { commitsInFlight } from '../bounds.ts';
 import type { SessionRow } from '../buffer/protocol.ts';
 import type { Path, Source } from './source.ts';
 
@@ -29,6 +32,8 @@ export class ClientSession {
   readonly ids = new Map<number, Captured>();
   /** Connections that hold it: nobody may be given another one meanwhile. */
   connections = 0;
+  /** The commit of the last release, or of the last clear. */
+  lastRelease = -1;
   readonly #path: Path;
 
   constructor(scope: string, client: string, path: Path) {
@@ -60,14 +65,22 @@ export class ClientSession {
   release(id: number, source: Source): number {
     const stored = this.ids.get(id)?.stored === true;
     this.ids.delete(id);
-    return stored ? this.#path.record({ op: 'delete', ...this.#key, id }, source) : -1;
+    if (!stored) return -1;
+    this.lastRelease = this.#path.record({ op: 'delete', ...this.#key, id }, source);
+    return this.lastRelease;
   }
 
-  /** @returns the commit after which it is gone, or −1 when there was nothing */
+  /** @returns the commit after which it is gone, or −1: it is */
   clear(source: Source): number {
-    if (this.ids.size === 0) return -1;
+    if (this.ids.size === 0) return this.resume(source);
     this.ids.clear();
-    return this.#path.record({ op: 'clear', ...this.#key }, source);
+    this.lastRelease = this.#path.record({ op: 'clear', ...this.#key }, source);
+    return this.lastRelease;
+  }
+
+  /** @returns the commit after which what was released is so on disk, or −1: it is */
+  resume(source: Source): number {
+    return this.#path.awaits(this.lastRelease, source);
   }
 
   get #key(): { scope: string; client: string; kind: 'qos2' } {
@@ -79,6 +92,8 @@ export class Sessions {
   readonly #sessions = new Map<string, ClientSession>();
   /** The connection of each client that was let through to the broker last. */
   readonly #latest = new Map<string, number>();
+  /** Those that hold nothing and whose last release may be on its way. */
+  readonly #left = new Set<ClientSession>();
   readonly #path: Path;
 
   constructor(rows: readonly SessionRow[], path: Path) {
@@ -122,7 +137,13 @@ export class Sessions {
   /** A connection of it ended: what holds nothing is made again when it is asked for. */
   leave(session: ClientSession): void {
     session.connections -= 1;
-    const { scope, client, ids, connections } = session;
-    if (ids.size === 0 && connections === 0) this.#sessions.delete(JSON.stringify([scope, client]));
+    this.#left.add(session);
+    for (const left of this.#left) {
+      const { scope, client, ids, connections, lastRelease } = left;
+      const empty = ids.size === 0 && connections === 0;
+      const onDisk = lastRelease + commitsInFlight < this.#path.openCommit;
+      if (empty && onDisk) this.#sessions.delete(JSON.stringify([scope, client]));
+      if (!empty || onDisk) this.#left.delete(left);
+    }
   }
 }

@@ -230,12 +230,13 @@ export class SourceFilter extends Duplex implements Source {
     else this.push(packet);
   }
 
-  /** A session that is not there ends what we kept of it, before the client may subscribe. */
+  /** What was released, or is gone with the session, is so on disk before the client goes on. */
   #accept(packet: Buffer): void {
     const { session } = this.#parts;
     const accepted = packet[connackCodeAt] === 0;
     const present = ((packet[connackFlagsAt] as number) & sessionPresentBit) !== 0;
-    const commit = accepted && !present ? session.clear(this) : -1;
+    const kept = () => (present ? session.resume(this) : session.clear(this));
+    const commit = accepted ? kept() : -1;
     if (commit < 0) this.push(packet);
     else this.#connack = { commit, bytes: packet };
   }

@@ -33,6 +33,8 @@ import { Witness } from './support/witness.ts';
 const perSecond = 800;
 const window = 12;
 const identifiers = 32;
+/** Long enough that a kill finds something between the packet and its COMMIT. */
+const commitEveryMs = 20;
 const rounds = 2;
 const killsOfEach = 2;
 const [leastMs, mostMs] = [150, 900];
@@ -84,7 +86,8 @@ async function scene(
   broker: Mosquitto,
 ): Promise<Scene> {
   const cloud = { kafka: { brokers: [kafka.bootstrap], createTopics: true } };
-  const agent = await AgentUnderTest.start({ routes: [], upstreams: { cloud }, ...setup });
+  const extra = { buffer: { commitEvery: `${commitEveryMs}ms` } };
+  const agent = await AgentUnderTest.start({ routes: [], upstreams: { cloud }, extra, ...setup });
   const ledger = new Ledger();
   const listener = seat === 'listener';
   const fleet = new SessionFleet({

@@ -51,6 +51,20 @@ test('what the broker answered takes its place, as it wrote it', () => {
   assert.equal(queue.pubacks, 0);
 });
 
+test('a copy’s success is told in the broker’s words, its refusal is not', () => {
+  const queue = new AckQueue();
+  for (const id of [1, 2, 3, 4]) queue.push(5, id, ackTypes.puback, true);
+  const reasoned = Buffer.from([0x40, 8, 0, 2, 0x10, 4, 0x1f, 0, 1, 0x61]);
+  queue.brokerAcknowledged(ackTypes.puback, 1, Buffer.from([0x40, 3, 0, 1, 0x10]));
+  queue.brokerAcknowledged(ackTypes.puback, 2, reasoned);
+  queue.brokerAcknowledged(ackTypes.puback, 3, Buffer.from([0x40, 3, 0, 3, 0x87]));
+  queue.brokerAcknowledged(ackTypes.puback, 4, Buffer.from([0x40, 2, 0, 4]));
+  assert.equal(queue.take(), null, 'none before its COMMIT');
+  queue.committed(5);
+  const stored = [0x40, 2, 0, 3, 0x40, 2, 0, 4];
+  assert.deepEqual([...(queue.take() ?? [])], [0x40, 3, 0, 1, 0x10, ...reasoned, ...stored]);
+});
+
 test('a queue that never empties does not grow', () => {
   const queue = new AckQueue();
   for (let i = 0; i < 100_000; i++) {

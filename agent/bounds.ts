@@ -16,6 +16,14 @@ export const maxPacketSizeDefaultBytes = 256 * KIB;
 export const maxPacketSizeCeilingBytes = 448 * KIB;
 /** Largest CONNECT, and all that may be held of a connection before CONNACK. */
 export const beforeConnectBytes = 64 * KIB;
+/** Largest packet of a broker that is looked at whole (CONNACK, SUBACK, …); larger ones pass. */
+export const lookedBytes = 128 * KIB;
+/** QoS 2 PUBLISHes without PUBREL of a device that knows no Receive Maximum (before version 5). */
+export const unreleasedFrames = 16_384;
+/** Wills that wait for their Will Delay, all together; beyond it the oldest is due now. */
+export const pendingWillsBytes = 4 * MIB;
+/** Session changes that wait for the disk; beyond it no CONNECT with a Will is taken. */
+export const waitingChangesBytes = 1 * MIB;
 /** A connection without a whole CONNECT is closed after this. */
 export const connectWithinMs = 10_000;
 /** A device that does not read what it is owed at the end is not waited for longer. */

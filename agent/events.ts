@@ -39,6 +39,10 @@ export const catalogue = {
   frameBuried: { level: 'error', text: 'frames buried' },
   frameDenied: { level: 'warn', text: 'no allow rule: not published' },
   subscribeDenied: { level: 'warn', text: 'no allow rule: not subscribed' },
+  willEarly: {
+    level: 'warn',
+    text: 'too many Wills wait: the oldest is published before its time',
+  },
   frameHeld: { level: 'warn', text: 'device held by a limit' },
   limitOverflow: { level: 'warn', text: 'no free rate bucket: new keys share one' },
   brokerFailed: { level: 'error', text: 'broker behind the listener failed' },

@@ -21,6 +21,8 @@ export class OpenBatch {
   /** The last commit that is on disk. */
   #settled = 0;
   commit = 1;
+  /** Bodies of the changes in hand. */
+  changeBytes = 0;
 
   constructor(core: PathCore, clock: Clock, opened: Appender['opened']) {
     this.#core = core;
@@ -60,12 +62,14 @@ export class OpenBatch {
 
   change(change: SessionChange): void {
     this.#changes.push(change);
+    if (change.op === 'put') this.changeBytes += change.body.length;
   }
 
   /** Closes it and begins the next. */
   seal(): Batch {
     const batch = { commit: this.commit, segment: this.#segment(), sessions: this.#changes };
     this.#changes = [];
+    this.changeBytes = 0;
     this.commit += 1;
     return batch;
   }

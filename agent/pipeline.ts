@@ -9,7 +9,7 @@
  * after COMMIT returned, makes a source acknowledge (promise 1). Backpressure: with
  * `commitsInFlight` on their way and the open segment full, sources wait and nobody reads.
  */
-import { commitsInFlight } from './bounds.ts';
+import { commitsInFlight, waitingChangesBytes } from './bounds.ts';
 import type { Appender, SessionChange } from './buffer/protocol.ts';
 import type { Route } from './config/types.ts';
 import type { PathCore } from './frames/path-core.ts';
@@ -77,6 +77,10 @@ export class Pipeline {
   /** Another connection began this commit. @returns it, owed to `source` too; −1: it is on disk */
   awaits(commit: number, source: Source): number {
     return this.#open.isOnDisk(commit) ? -1 : this.#open.owes(source, commit);
+  }
+
+  get crowded(): boolean {
+    return this.#open.changeBytes > waitingChangesBytes;
   }
 
   captures(topicName: Uint8Array): boolean {

@@ -49,7 +49,7 @@ export class Seats {
   constructor(parts: SeatParts, stored: ConstructorParameters<typeof Sessions>[0]) {
     this.#parts = parts;
     this.#sessions = new Sessions(stored, parts.path);
-    this.#wills = new Wills(parts.path);
+    this.#wills = new Wills(parts.path, parts.report);
     this.#wills.restore(stored);
   }
 

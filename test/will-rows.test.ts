@@ -14,14 +14,18 @@ import { type ArmedWill, Wills } from '../agent/ingress/wills.ts';
 function armed(touchEveryMs?: number): { wills: Wills; will: ArmedWill | null; ops: string[] } {
   const ops: string[] = [];
   const record = ({ op }: SessionChange) => ops.push(op);
-  const wills = new Wills({ captures: () => true, record } as unknown as Path, touchEveryMs);
+  const wills = new Wills(
+    { captures: () => true, record } as unknown as Path,
+    () => {},
+    touchEveryMs,
+  );
   const said = {
     ...{ topicName: 'plant/1', payload: Buffer.from('gone'), qos: 0, retain: false },
     ...{ delaySeconds: 600, properties: [] },
   };
   const connect = { version: 5, sessionExpirySeconds: 600 } as ConnectPacket;
   wills.connected('rig', 'a', false);
-  const whose = { scope: 'rig', client: 'a', device: 'a' };
+  const whose = { scope: 'rig', client: 'a', device: 'a', clientId: '' };
   return { wills, ops, will: wills.arm(whose, said, connect, {} as Source)?.will ?? null };
 }
 

@@ -7,7 +7,7 @@
  * that its type cannot have, packets of the wrong direction or at the wrong time, anything larger
  * than `maxPacket`. Who cannot say where his packet ends is not asked what it is.
  */
-import { AUTHENTICATES, AUTH_PENDING, DOWN, FIRST, aliasMaximum, flags, version } from './call';
+import { AUTHENTICATES, AUTH_PENDING, CAPTURE, DOWN, FIRST, aliasMaximum, flags, version } from './call';
 import {
   FAULT_AUTH_EXPECTED,
   FAULT_AUTH_UNEXPECTED,
@@ -142,8 +142,12 @@ export function measure(at: i32, end: i32, maxPacket: i32): i32 {
   const found = firstByteFault(first);
   if (found != FAULT_NONE) return found;
   const whole = to - at + value;
-  if (whole > maxPacket) return FAULT_PACKET_TOO_LARGE; // [MQTT-3.2.2-15]
   packetNeeded = whole;
+  if (whole > maxPacket) {
+    // What a broker says to a device is as large as it is: the host streams it.
+    const streamed = (flags & (DOWN | CAPTURE)) == DOWN;
+    return streamed ? FAULT_NONE : FAULT_PACKET_TOO_LARGE; // [MQTT-3.2.2-15]
+  }
   packetBody = to;
   if (whole <= end - at) packetEnd = at + whole;
   return FAULT_NONE;

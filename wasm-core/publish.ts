@@ -127,6 +127,12 @@ function judge(first: i32, qos: i32, packetBytes: i32): i32 {
   verdict = PASS;
   route = -1;
   limit = -1;
+  // Before any rule: they may have changed since it was stored.
+  if (qos == QOS_2 && (flags & CAPTURE_QOS2) != 0 && seen(packetIdentifier)) {
+    verdict = REPEAT; // [MQTT-4.3.3-10]
+    route = routeOf(nameAt, nameLength);
+    return END;
+  }
   if ((flags & (ALLOW | DOWN)) == ALLOW && !allowed(nameAt, nameLength)) {
     verdict = DENY;
     return END;
@@ -136,10 +142,6 @@ function judge(first: i32, qos: i32, packetBytes: i32): i32 {
   if (route < 0) return END;
   if (qos < QOS_2) return rate(first, packetBytes);
   if (!(flags & CAPTURE_QOS2)) return END;
-  if (seen(packetIdentifier)) {
-    verdict = REPEAT; // [MQTT-4.3.3-10]
-    return END;
-  }
   const halted = rate(first, packetBytes);
   if (halted == END && verdict != DROP) remember(packetIdentifier);
   return halted;
@@ -149,7 +151,7 @@ function bitsOf(first: i32, qos: i32): i32 {
   let bits = (qos << QOS_SHIFT) | ((first & 8) >> BIT_DUP_SHIFT);
   if (first & 1) bits |= verdict == DENY ? BIT_RETAIN : BIT_RETAIN | BIT_LOCAL;
   if (topicNameLength == 0) bits |= BIT_ALIASED;
-  if (verdict == PASS || verdict == DENY) return bits; // not captured
+  if (verdict == PASS || verdict == DENY || route < 0) return bits; // not captured now
   const copied = flags & COPY_ALL ? isLocal(route) : wantedLocally(route, nameAt, nameLength);
   return copied ? bits | BIT_LOCAL : bits;
 }

@@ -18,6 +18,7 @@ export interface Refusal {
 export type Admission = { readonly admitted: true; readonly device: string } | Refusal;
 
 export const refusals = {
+  busy: { reason: 'busy', reasonCode: 0x89, returnCode: 3 },
   brokerDown: { reason: 'brokerDown', reasonCode: 0x88, returnCode: 3 },
   willNotAllowed: { reason: 'willNotAllowed', reasonCode: 0x87, returnCode: 5 },
 } as const;

@@ -5,6 +5,7 @@
  * device is to see it; until then the flow is stopped. Large packets are streamed, never collected.
  */
 import type { Duplex } from 'node:stream';
+import { lookedBytes } from '../bounds.ts';
 import { type AckType, ackTypes } from './ack-queue.ts';
 import type { CapturedFrame, ConnectSeen, Path, Phase, Served, Source } from './source.ts';
 
@@ -32,6 +33,8 @@ export interface DownCalls {
   /** @returns what the device gets instead */
   suback(bytes: Buffer, packetId: number): Buffer;
   authenticating(): void;
+  /** What the broker said cannot be read. */
+  malformed(error: unknown): void;
   disconnected(): void;
   /** @param publish at least its beginning */
   delivered(publish: Uint8Array): void;
@@ -48,6 +51,7 @@ export class DownFlow implements Source {
   /** Start of the run of packets that pass as they are. */
   #runStart = 0;
   #acknowledged = false;
+  #ended = false;
   /** What came behind a CONNACK that waits. */
   #waiting: Buffer[] | null = null;
 
@@ -123,7 +127,14 @@ export class DownFlow implements Source {
     if (packetType === publishType) this.#calls.delivered(this.#chunk.subarray(start, end));
     if (!looked.has(packetType)) return;
     const bytes = this.#chunk.subarray(start, end);
-    const instead = this.#instead(packetType, bytes, packetId);
+    let instead: Buffer | null = null;
+    try {
+      instead = this.#instead(packetType, bytes, packetId);
+    } catch (error) {
+      // Its bodies are measured, not checked: it costs this connection, and no other.
+      this.#ended = true;
+      this.#calls.malformed(error);
+    }
     if (instead === bytes) return;
     this.#pass(start);
     this.#runStart = end;
@@ -153,13 +164,15 @@ export class DownFlow implements Source {
   }
 
   #write(bytes: Buffer): void {
+    if (this.#ended) return;
     if (this.#waiting !== null) this.#waiting.push(Buffer.from(bytes));
     else this.#device.write(bytes);
   }
 
   #stream(partial: Buffer, needed: number): boolean {
     const packetType = (partial[0] ?? 0) >> typeShift;
-    if (looked.has(packetType) || needed === 0) return false;
+    const isLooked = looked.has(packetType) && needed <= lookedBytes;
+    if (isLooked || needed === 0) return false;
     if (packetType === publishType) this.#calls.delivered(partial);
     this.#streaming = needed;
     return true;

@@ -76,21 +76,22 @@ export class HoldQueue {
   }
 
   #serve(limit: number): void {
-    const queue = this.#shared.get(limit);
-    for (let left = queue?.length ?? 0; queue !== undefined && left > 0; left--) {
-      const source = queue.shift();
+    for (let left = this.#shared.get(limit)?.length ?? 0; left > 0; left--) {
+      const source = this.#shared.get(limit)?.shift();
       if (source === undefined) break;
       const served = source.wake(oneFrame);
-      if (served === 'more') queue.push(source);
-      if (served === 'held') {
-        // `hold` put it at the end; it keeps its turn.
-        const at = queue.indexOf(source);
-        if (at > 0) queue.splice(at, 1);
-        if (at !== 0) queue.unshift(source);
+      const queue = this.#shared.get(limit) ?? [];
+      const at = queue.indexOf(source);
+      if (at >= 0) {
+        // `hold` put it at the end, and set the time; it keeps its turn.
+        queue.splice(at, 1);
+        queue.unshift(source);
         return;
       }
+      // Held by something else, it waits there.
+      if (served === 'more') this.#shared.set(limit, [...queue, source]);
     }
-    if (queue === undefined || queue.length === 0) this.#shared.delete(limit);
+    if ((this.#shared.get(limit)?.length ?? 0) === 0) this.#shared.delete(limit);
     else this.#serveAfter(limit, shortestWaitMs);
   }
 }

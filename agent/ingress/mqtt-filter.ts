@@ -14,8 +14,8 @@
  * without DISCONNECT, so that the Will fires. Packets of the open state are in `open-session.ts`.
  */
 import type { Duplex } from 'node:stream';
-import { TLSSocket } from 'node:tls';
-import { brokerConnectWithinMs, closeWithinMs, connectWithinMs, lingerMs } from '../bounds.ts';
+import { brokerConnectWithinMs, closeWithinMs, connectWithinMs } from '../bounds.ts';
+import { messageOf } from '../errors.ts';
 import type { Report } from '../events.ts';
 import { AbsentBroker } from './absent-broker.ts';
 import { type Admission, admit, type Refusal, refusals } from './admission.ts';
@@ -23,6 +23,7 @@ import { connackRefusal, disconnectOf, readConnack, readConnect } from './connec
 import type { CertificateNames } from './login.ts';
 import { OpenSession } from './open-session.ts';
 import type { PartialBudget } from './partials.ts';
+import { connectedEvent, partWays } from './parting.ts';
 import type { Seat } from './seat.ts';
 import type { Path } from './source.ts';
 import { UpFlow } from './up-flow.ts';
@@ -34,6 +35,7 @@ const silent = 'no answer in time';
 
 /** Reason Codes of a DISCONNECT by the server [MQTT 5.0 table 3-13]. */
 const reasons = {
+  unspecified: 0x80,
   shuttingDown: 0x8b,
   keepAliveTimeout: 0x8d,
   takenOver: 0x8e,
@@ -77,6 +79,10 @@ export class MqttFilter {
   #connectBytes: Buffer = nothing;
   /** The broker behind took the connection: what it does from then on is its answer. */
   #reached = false;
+  /** Its CONNACK was success: there is no second one. */
+  #accepted = false;
+  /** We are closing, and have waited for the broker's answers long enough. */
+  #late = false;
   /** The broker behind is away: only what routes capture is taken. */
   captureOnly = false;
 
@@ -90,6 +96,8 @@ export class MqttFilter {
       acknowledge: () => this.#acknowledge(),
       connack: (bytes) => this.#takeConnack(bytes),
       authenticating: () => this.#authenticating(),
+      brokerMalformed: (error) => this.#brokerMalformed(error),
+      takenOver: () => this.refuse('takenOver', reasons.takenOver),
       source: up,
     });
     this.#up = new UpFlow(device, parts, this.#session, this, {
@@ -122,9 +130,6 @@ export class MqttFilter {
   }
   get deviceName(): string {
     return this.#session.deviceName;
-  }
-  get version(): number {
-    return this.#session.version;
   }
 
   #listenToBroker(broker: Duplex): void {
@@ -160,6 +165,10 @@ export class MqttFilter {
       return;
     }
     this.#session.admitted(admission.device);
+    if (this.#session.hasWill && this.#parts.path.crowded) {
+      this.#refuseConnect(refusals.busy);
+      return;
+    }
     this.#state = 'accepting';
     this.#up.copiesAll = !this.#parts.seat.embedded;
     this.#timer = setTimeout(() => this.#brokerGone(silent), brokerConnectWithinMs);
@@ -203,7 +212,7 @@ export class MqttFilter {
   }
 
   #refuseConnect({ reason, reasonCode, returnCode }: Omit<Refusal, 'admitted'>): void {
-    this.#lastWords = connackRefusal(this.version, reasonCode, returnCode); // [MQTT-3.2.2-6]
+    this.#lastWords = connackRefusal(this.#session.version, reasonCode, returnCode); // [MQTT-3.2.2-6]
     this.refuse(reason);
   }
 
@@ -220,7 +229,7 @@ export class MqttFilter {
     const fields = { peer: this.#parts.peer, device: this.deviceName, reason };
     this.#parts.report(malformed ? 'frameRefused' : 'connectionRefused', fields);
     if (this.#state === 'open') this.#lastWords = this.#farewell(reasonCode);
-    this.#state = 'closing';
+    this.#close();
     this.#up.clear();
     this.#broker?.destroy();
     this.#endWhenAcknowledged();
@@ -250,15 +259,21 @@ export class MqttFilter {
   }
 
   #farewell(reasonCode: number | null): Buffer {
-    return this.version === version5 && reasonCode !== null ? disconnectOf(reasonCode) : nothing;
+    return this.#session.version === version5 && reasonCode !== null
+      ? disconnectOf(reasonCode)
+      : nothing;
   }
 
   /** @returns what the device gets now, or null: it comes with a commit */
   #takeConnack(bytes: Buffer): Buffer | null {
-    if (this.#state !== 'accepting') return bytes;
+    if (this.#state !== 'accepting' || this.#accepted) return bytes;
     clearTimeout(this.#timer);
-    const connack = readConnack(bytes, this.version, this.#parts.seat.grants);
-    const fields = { peer: this.#parts.peer, device: this.deviceName, version: this.version };
+    const connack = readConnack(bytes, this.#session.version, this.#parts.seat.grants);
+    const fields = {
+      peer: this.#parts.peer,
+      device: this.deviceName,
+      version: this.#session.version,
+    };
     if (connack.code !== 0) {
       this.#parts.report('connectionRefused', { ...fields, reason: `connack ${connack.code}` });
       queueMicrotask(() => this.#ended()); // [MQTT-3.2.2-5]
@@ -269,6 +284,7 @@ export class MqttFilter {
       return null;
     }
     this.#connectBytes = nothing;
+    this.#accepted = true;
     const commit = this.#session.accepted(connack);
     this.#parts.report('connectionOpened', fields);
     if (commit >= 0) {
@@ -292,6 +308,11 @@ export class MqttFilter {
     this.#up.phase = 'open';
     this.#state = 'open';
     this.#up.takeOn();
+  }
+
+  #brokerMalformed(error: unknown): void {
+    this.#parts.report('brokerFailed', { peer: this.#parts.peer, reason: messageOf(error) });
+    this.refuse('brokerMalformed', reasons.unspecified);
   }
 
   #brokerGone(why: string | Error): void {
@@ -329,8 +350,19 @@ export class MqttFilter {
 
   #ended(): void {
     if (this.#state === 'ending' || this.#state === 'closed') return;
-    this.#state = 'closing';
+    this.#close();
     this.#endWhenAcknowledged();
+  }
+
+  /** The disk is waited for, the broker's answers only for a while. */
+  #close(): void {
+    if (this.#state === 'closing') return;
+    this.#state = 'closing';
+    const late = (): void => {
+      this.#late = true;
+      if (this.#state === 'closing') this.#endWhenAcknowledged();
+    };
+    setTimeout(late, closeWithinMs).unref();
   }
 
   #endWhenAcknowledged(): void {
@@ -338,7 +370,7 @@ export class MqttFilter {
     const { acks } = this.#session;
     const broker = this.#broker;
     const brokerGone = broker === null || broker.destroyed || broker.readableEnded;
-    const stuck = acks.waitsForBroker && brokerGone;
+    const stuck = acks.waitsForBroker && (brokerGone || this.#late);
     if (acks.length > 0 && !stuck && !this.#device.destroyed) return;
     this.#state = 'ending';
     broker?.end();
@@ -346,26 +378,10 @@ export class MqttFilter {
     this.#partWays();
   }
 
-  /**
-   * FIN, and what still comes is read and thrown away until the device has ended too: unread bytes
-   * would turn our close into a reset, which can take the last words with it (RFC 1122, 4.2.2.13).
-   * A device that does not read what it is owed, or goes on for ever, is not waited for.
-   */
   #partWays(): void {
-    const device = this.#device;
-    let told = false;
     const waits = this.#lastWords.length > 0;
-    const parted = (): void => {
-      if (told && (device.readableEnded || !waits)) this.#destroy('ended');
-    };
     if (waits) this.#up.discard();
-    device.once('end', parted);
-    device.end(() => {
-      told = true;
-      parted();
-      setTimeout(() => this.#destroy('ended'), lingerMs).unref();
-    });
-    setTimeout(() => this.#destroy('ended'), closeWithinMs).unref();
+    partWays(this.#device, waits, () => this.#destroy('ended'));
   }
 
   #writeAcks(): void {
@@ -375,6 +391,7 @@ export class MqttFilter {
 
   #destroy(reason: string): void {
     if (this.#state === 'closed') return;
+    if (this.#up.disconnectAhead) this.#session.disconnectSeen();
     this.#state = 'closed';
     clearTimeout(this.#timer);
     this.#up.clear();
@@ -387,9 +404,4 @@ export class MqttFilter {
     setImmediate(() => broker?.destroy());
     this.#parts.onClosed(this);
   }
-}
-
-/** TCP alone is no connection where the broker is spoken to by TLS. */
-export function connectedEvent(broker: Duplex): 'connect' | 'secureConnect' {
-  return broker instanceof TLSSocket ? 'secureConnect' : 'connect';
 }

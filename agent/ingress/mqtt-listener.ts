@@ -18,12 +18,15 @@ import { brokerProbeEveryMs, connectionsMax, connectWithinMs } from '../bounds.t
 import { TidegateError } from '../errors.ts';
 import type { Report } from '../events.ts';
 import { certificateNames } from './login.ts';
-import { connectedEvent, MqttFilter } from './mqtt-filter.ts';
+import { MqttFilter } from './mqtt-filter.ts';
 import type { PartialBudget } from './partials.ts';
+import { connectedEvent } from './parting.ts';
 import type { Seat } from './seat.ts';
 import type { Path } from './source.ts';
 
 const tickMs = 1000;
+/** CONNECT of 3.1.1, Clean Session, Client Identifier `tidegate-probe` [MQTT-3.1]. */
+const probeConnect = Buffer.from('\x10\x1a\x00\x04MQTT\x04\x02\x00\x00\x00\x0etidegate-probe');
 let connectionNumber = 0;
 
 /** agent/websocket.ts, handed in where the config has such a listener. */
@@ -193,7 +196,9 @@ export class MqttListener {
     const probe = this.#parts.seat.openBroker();
     probe.once('error', () => probe.destroy());
     setTimeout(() => probe.destroy(), brokerProbeEveryMs).unref();
-    probe.once(connectedEvent(probe), () => {
+    probe.once(connectedEvent(probe), () => probe.write(probeConnect));
+    // A broker that takes connections and says nothing is not back: any CONNACK is an answer.
+    probe.once('data', () => {
       probe.destroy();
       for (const filter of waiting) filter.end();
     });

@@ -9,22 +9,23 @@
  * The stream itself (reading, waiting, ending) is `mqtt-filter.ts`.
  */
 import type { Duplex } from 'node:stream';
+import { unreleasedFrames } from '../bounds.ts';
 import type { Report } from '../events.ts';
 import { AckQueue, type AckType, ackTypes } from './ack-queue.ts';
+import { ClientLife } from './client-life.ts';
 import type { Connack, ConnectPacket, Grants } from './connect-packet.ts';
 import { Deliveries } from './deliveries.ts';
 import { DownFlow } from './down-flow.ts';
 import { KeepAlive } from './keep-alive.ts';
 import { withTopicName } from './publish-packet.ts';
 import type { Seat } from './seat.ts';
-import type { ClientSession } from './sessions.ts';
 import type { CapturedFrame, Path } from './source.ts';
 import { SubscribeAccess } from './subscribe-access.ts';
 import { TopicAliases } from './topic-aliases.ts';
 import type { UpFlow } from './up-flow.ts';
-import type { ArmedWill } from './wills.ts';
 
 const nothing = Buffer.alloc(0);
+const disconnectPacket = Buffer.from([0xe0, 0x00]); // [MQTT-3.14]
 const version5 = 5;
 const type = { pubrel: 6, subscribe: 8, pingreq: 12, disconnect: 14 } as const;
 const errorReasons = 0x80;
@@ -47,6 +48,9 @@ export interface SessionCalls {
   connack(bytes: Buffer): Buffer | null;
   /** The broker answers CONNECT with AUTH: the device has to answer that. */
   authenticating(): void;
+  brokerMalformed(error: unknown): void;
+  /** Another connection of this client was accepted. */
+  takenOver(): void;
   /** The way up of this connection. */
   source(): UpFlow;
 }
@@ -76,8 +80,7 @@ export class OpenSession {
   readonly #deliveries = new Deliveries();
   readonly aliases = new TopicAliases();
   #connect: ConnectPacket | null = null;
-  #session: ClientSession | null = null;
-  #will: ArmedWill | null = null;
+  #life: ClientLife | null = null;
   /** The Will is not wanted any more. */
   #clean = false;
   #deviceSaidDisconnect = false;
@@ -101,6 +104,7 @@ export class OpenSession {
       ownPing: () => this.keepAlive.pingAnswered(),
       suback: (bytes, packetId) => this.#subscriptions.suback(bytes, packetId, this.version),
       authenticating: () => calls.authenticating(),
+      malformed: (error) => calls.brokerMalformed(error),
       disconnected: () => {
         this.#brokerSaidDisconnect = true;
       },
@@ -109,7 +113,7 @@ export class OpenSession {
   }
 
   get seen(): ReadonlyMap<number, unknown> | null {
-    const ids = this.#session?.ids;
+    const ids = this.#life?.session.ids;
     return ids === undefined || ids.size === 0 ? null : ids;
   }
 
@@ -172,23 +176,27 @@ export class OpenSession {
       Date.now(),
     );
     this.regroup();
-    const client = connect.clientId === '' ? this.deviceName : connect.clientId;
-    const resumed = connack.sessionPresent && !connect.cleanStart;
-    this.#session = seat.sessions.join(seat.scope, client);
-    const source = this.#calls.source();
-    let commit = resumed ? this.#session.resume(source) : this.#session.clear(source);
-    seat.wills.connected(seat.scope, client, resumed);
-    if (connect.will !== null) {
-      const armed = seat.wills.arm(
-        { scope: seat.scope, client, device: this.deviceName },
-        connect.will,
-        connect,
-        this.#calls.source(),
-      );
-      this.#will = armed?.will ?? null;
-      commit = Math.max(commit, armed?.commit ?? -1);
-    }
-    return commit;
+    this.#life = new ClientLife(seat, this.#parts.number, connect, assigned);
+    return this.#life.begin(connack.sessionPresent, this.#calls.source(), () =>
+      this.#calls.takenOver(),
+    );
+  }
+
+  /** Bytes of the Will that is kept. */
+  get willBytes(): number {
+    return this.#life?.will?.stored.packet.length ?? 0;
+  }
+
+  get hasWill(): boolean {
+    return this.#connect?.will != null;
+  }
+
+  /** DISCONNECT was seen behind what a limit holds: the device is gone in peace. */
+  disconnectSeen(): void {
+    if (this.#deviceSaidDisconnect) return;
+    this.#deviceSaidDisconnect = true;
+    this.#clean = true;
+    this.#toBroker(disconnectPacket);
   }
 
   /** Which allow rules hold for this device, as the core has them now. */
@@ -198,7 +206,12 @@ export class OpenSession {
 
   /** [MQTT-3.3.4-7]: more than was granted is the device's error. */
   checkReceiveMaximum(): void {
-    if (this.version !== version5) return;
+    if (this.version !== version5) {
+      if ((this.#life?.session.ids.size ?? 0) > unreleasedFrames) {
+        this.#calls.refuse('unreleasedFrames', reasons.receiveMaximumExceeded);
+      }
+      return;
+    }
     const qos2 = this.#unreleased.size + this.#brokersQos2.size;
     const unanswered = this.acks.pubacks + qos2;
     if (unanswered <= this.granted.receiveMaximum) return;
@@ -263,12 +276,12 @@ export class OpenSession {
   }
 
   #capture(packetId: number, copy: boolean): number {
-    return (this.#session as ClientSession).capture(packetId, copy, this.#calls.source());
+    return (this.#life as ClientLife).session.capture(packetId, copy, this.#calls.source());
   }
 
   /** It is stored already, or on its way: answered again after that commit [MQTT-4.3.3-10]. */
   #repeat(frame: CapturedFrame): void {
-    const known = this.#session?.ids.get(frame.packetId);
+    const known = this.#life?.session.ids.get(frame.packetId);
     if (known === undefined) return;
     if (known.copied) this.#toBroker(this.#packetOf(frame));
     const commit = this.#parts.path.awaits(known.commit, this.#calls.source());
@@ -279,7 +292,7 @@ export class OpenSession {
   #drop(frame: CapturedFrame): void {
     this.#report('frameDropped', frame);
     const five = this.version === version5;
-    if (frame.qos === 2 && !five) this.#session?.refuse(frame.packetId);
+    if (frame.qos === 2 && !five) this.#life?.session.refuse(frame.packetId);
     this.#oweAtOnce(frame, five ? reasons.quotaExceeded : 0);
   }
 
@@ -299,9 +312,9 @@ export class OpenSession {
 
   #release(packet: Buffer, packetId: number): void {
     this.#unreleased.delete(packetId);
-    const known = this.#session?.ids.get(packetId);
+    const known = this.#life?.session.ids.get(packetId);
     if (known !== undefined) {
-      const commit = (this.#session as ClientSession).release(packetId, this.#calls.source());
+      const commit = (this.#life as ClientLife).session.release(packetId, this.#calls.source());
       if (known.copied) this.#toBroker(packet);
       this.acks.push(commit, packetId, ackTypes.pubcomp, known.copied);
       if (commit < 0) queueMicrotask(() => this.#calls.acknowledge());
@@ -319,7 +332,7 @@ export class OpenSession {
   #brokerAcknowledged(ack: AckType, packetId: number, bytes: Buffer): boolean {
     if (ack === ackTypes.pubrec && (bytes[reasonCodeAt] ?? 0) >= errorReasons) {
       // The broker did not take the copy: it is not asked for the release.
-      this.#session?.keptByUsAlone(packetId);
+      this.#life?.session.keptByUsAlone(packetId);
       this.#brokersQos2.delete(packetId);
     }
     return this.acks.brokerAcknowledged(ack, packetId, bytes);
@@ -363,11 +376,8 @@ export class OpenSession {
   close(): void {
     const { seat, number } = this.#parts;
     seat.sessions.disconnected(seat.scope, this.#connect?.clientId ?? '', number);
-    if (this.#session === null) return;
-    const { scope, client } = this.#session;
-    seat.wills.disconnected(scope, client, this.#will, this.#clean);
-    seat.sessions.leave(this.#session);
-    this.#session = null;
+    this.#life?.end(this.#clean);
+    this.#life = null;
   }
 }
 

@@ -7,6 +7,9 @@
 import type { Inbox } from './inbox.ts';
 
 const pingreqFirstByte = 0xc0;
+const disconnectFirstByte = 0xe0;
+/** A packet of its fixed header alone. */
+const shortBytes = 2;
 const lengthBytesMost = 4;
 const lengthBits = 7;
 const lengthMore = 0x80;
@@ -16,6 +19,8 @@ export class ReadAhead {
   #looked = 0;
   /** PINGREQs that were answered and are still to be taken. */
   answered = 0;
+  /** A DISCONNECT with Normal disconnection came whole [MQTT-3.14.4-3]. */
+  disconnected = false;
 
   /** The bytes at the front are done with. */
   consumed(bytes: number): void {
@@ -29,7 +34,12 @@ export class ReadAhead {
     for (;;) {
       const length = packetLength(bytes, this.#looked);
       if (length === 0 || this.#looked + length > bytes.length) break;
-      if (bytes[this.#looked] === pingreqFirstByte) pings += 1;
+      const first = bytes[this.#looked];
+      if (first === pingreqFirstByte) pings += 1;
+      if (first === disconnectFirstByte) {
+        const reason = length > shortBytes ? bytes[this.#looked + shortBytes] : 0;
+        this.disconnected = reason === 0;
+      }
       packets += 1;
       this.#looked += length;
     }

@@ -50,8 +50,9 @@ export class ClientSession {
     return commit;
   }
 
-  /** Answered, and nothing is stored of it. */
+  /** Answered, and nothing is stored of it; what is stored stays so until it is released. */
   refuse(id: number): void {
+    if (this.ids.get(id)?.stored === true) return;
     this.ids.set(id, { commit: -1, copied: false, stored: false });
   }
 
@@ -78,6 +79,13 @@ export class ClientSession {
     return this.lastRelease;
   }
 
+  /** It ended with its last connection: nobody will release what it held. */
+  end(): void {
+    if (this.ids.size === 0) return;
+    this.ids.clear();
+    this.lastRelease = this.#path.record({ op: 'clear', ...this.#key }, null);
+  }
+
   /** @returns the commit after which what was released is so on disk, or −1: it is */
   resume(source: Source): number {
     return this.#path.awaits(this.lastRelease, source);
@@ -92,6 +100,8 @@ export class Sessions {
   readonly #sessions = new Map<string, ClientSession>();
   /** The connection of each client that was let through to the broker last. */
   readonly #latest = new Map<string, number>();
+  /** The accepted connection of each client, and how it is ended when another takes over. */
+  readonly #holders = new Map<string, { readonly connection: number; readonly end: () => void }>();
   /** Those that hold nothing and whose last release may be on its way. */
   readonly #left = new Set<ClientSession>();
   readonly #path: Path;
@@ -129,9 +139,21 @@ export class Sessions {
     return (this.#latest.get(JSON.stringify([scope, client])) ?? connection) !== connection;
   }
 
+  /**
+   * The broker accepted it: an older connection of this client takes nothing more from here on, so
+   * that none of its frames falls into the new one's session [MQTT-3.1.4-3].
+   */
+  holds(scope: string, client: string, connection: number, end: () => void): void {
+    const key = JSON.stringify([scope, client]);
+    const before = this.#holders.get(key);
+    this.#holders.set(key, { connection, end });
+    if (before !== undefined && before.connection !== connection) before.end();
+  }
+
   disconnected(scope: string, client: string, connection: number): void {
     const key = JSON.stringify([scope, client]);
     if (this.#latest.get(key) === connection) this.#latest.delete(key);
+    if (this.#holders.get(key)?.connection === connection) this.#holders.delete(key);
   }
 
   /** A connection of it ended: what holds nothing is made again when it is asked for. */

@@ -101,6 +101,8 @@ export interface Path {
   record(change: SessionChange, source: Source | null): number;
   /** A commit that another connection began. @returns it, or −1 when it is on disk */
   awaits(commit: number, source: Source): number;
+  /** So much of session state waits for the disk that no more Wills are taken. */
+  readonly crowded: boolean;
   /** Whether a route captures this Topic Name. */
   captures(topicName: Uint8Array): boolean;
   leave(source: Source): void;

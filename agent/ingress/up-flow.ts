@@ -100,6 +100,10 @@ export class UpFlow implements Source {
   get held(): boolean {
     return this.#waits && this.#calls.isOpen();
   }
+  /** A whole DISCONNECT stands behind what is held, and it is a normal one. */
+  get disconnectAhead(): boolean {
+    return this.#ahead.disconnected;
+  }
   get name(): Uint8Array {
     return this.#session.nameBytes;
   }
@@ -225,7 +229,7 @@ export class UpFlow implements Source {
   #flow(): void {
     if (this.#calls.isClosed() || this.#discarded >= 0) return;
     const { partials } = this.#parts;
-    partials.set(this.#holder, this.#inbox.heldBytes + this.#session.aliases.bytes);
+    partials.set(this.#holder, this.#heldBytes);
     const ahead = this.held && this.#inbox.length < readAheadBytes;
     const wait = this.#mustWait() && !(ahead && partials.totalBytes < readAheadTotalBytes);
     if (wait && !this.#device.isPaused()) {
@@ -235,6 +239,11 @@ export class UpFlow implements Source {
       this.#session.keepAlive.readsAgain(Date.now());
       this.#device.resume();
     }
+  }
+
+  get #heldBytes(): number {
+    const { aliases, willBytes } = this.#session;
+    return this.#inbox.heldBytes + aliases.bytes + willBytes;
   }
 
   /** What still comes is read and thrown away, within a bound. */

@@ -6,7 +6,6 @@
 import type { CapturedFrame, ConnectSeen, Path, Phase, Served, Source } from './source.ts';
 
 const oneFrame = 1;
-const nothing = Buffer.alloc(0);
 
 export interface Deceased {
   readonly device: string;
@@ -39,7 +38,7 @@ export class WillSource implements Source {
     this.#taken = taken;
     this.deviceName = deceased.device;
     this.name = Buffer.from(deceased.device);
-    this.client = deceased.client === deceased.device ? nothing : Buffer.from(deceased.client);
+    this.client = Buffer.from(deceased.client);
     this.version = deceased.version;
   }
 

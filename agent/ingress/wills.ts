@@ -11,8 +11,9 @@
  * After a crash of the agent every connection is gone, so that what is stored is due. Rows that
  * nobody touches for `sessionAgeMs` are deleted: Wills of connections that live on are put again.
  */
-import { willTouchEveryMs } from '../bounds.ts';
+import { pendingWillsBytes, willTouchEveryMs } from '../bounds.ts';
 import type { SessionRow } from '../buffer/protocol.ts';
+import type { Report } from '../events.ts';
 import type { ConnectPacket, Will } from './connect-packet.ts';
 import { willPublish } from './publish-packet.ts';
 import type { Path, Source } from './source.ts';
@@ -27,6 +28,8 @@ interface StoredWill {
   readonly device: string;
   readonly version: number;
   readonly delaySeconds: number;
+  /** The Client Identifier where it is another name than the device's; else empty. */
+  readonly clientId: string;
   /** base64 of the PUBLISH it becomes. */
   readonly packet: string;
 }
@@ -46,6 +49,13 @@ export interface ArmedWill {
   readonly stored: StoredWill;
 }
 
+interface ArmedWillOwner {
+  readonly scope: string;
+  readonly client: string;
+  readonly device: string;
+  readonly clientId: string;
+}
+
 export class Wills {
   readonly #path: Path;
   readonly #due = new Map<ArmedWill, NodeJS.Timeout>();
@@ -56,9 +66,12 @@ export class Wills {
   readonly #toucher: NodeJS.Timeout;
   #nextId = 1;
   #closed = false;
+  #pendingBytes = 0;
+  readonly #report: Report;
 
-  constructor(path: Path, touchEveryMs = willTouchEveryMs) {
+  constructor(path: Path, report: Report, touchEveryMs = willTouchEveryMs) {
     this.#path = path;
+    this.#report = report;
     this.#toucher = setInterval(() => {
       for (const will of this.#kept) this.#keep(will);
     }, touchEveryMs);
@@ -79,15 +92,16 @@ export class Wills {
 
   /** @returns the armed Will and the commit that makes it durable; null when no route wants it */
   arm(
-    whose: { readonly scope: string; readonly client: string; readonly device: string },
+    whose: ArmedWillOwner,
     will: Will,
     { version, sessionExpirySeconds }: ConnectPacket,
     source: Source,
   ): { will: ArmedWill; commit: number } | null {
     if (!this.#path.captures(Buffer.from(will.topicName))) return null;
-    const { scope, client, device } = whose;
+    const { scope, client, device, clientId } = whose;
     const stored: StoredWill = {
       device,
+      clientId,
       version,
       // The session's end comes first [MQTT 5.0 section 3.1.3.2.2].
       delaySeconds: Math.min(will.delaySeconds, sessionExpirySeconds),
@@ -103,10 +117,9 @@ export class Wills {
     const key = keyOf(scope, client);
     const { open } = this.#connections.get(key) ?? noConnections;
     this.#connections.set(key, { open: open + 1, resumed });
-    for (const [will, timer] of this.#due) {
+    for (const [will] of this.#due) {
       if (will.scope !== scope || will.client !== client) continue;
-      clearTimeout(timer);
-      this.#due.delete(will);
+      this.#letGo(will);
       if (resumed) this.#discard(will);
       else this.#publish(will);
     }
@@ -153,17 +166,30 @@ export class Wills {
       return;
     }
     const timer = setTimeout(() => {
-      this.#due.delete(will);
+      this.#letGo(will);
       this.#publish(will);
     }, delayMs);
     timer.unref();
     this.#due.set(will, timer);
+    this.#pendingBytes += will.stored.packet.length;
+    // What a crowd leaves behind is no reason to grow: it becomes an event before its time.
+    for (const [oldest] of this.#due) {
+      if (this.#pendingBytes <= pendingWillsBytes) break;
+      this.#report('willEarly', { device: oldest.stored.device });
+      this.#letGo(oldest);
+      this.#publish(oldest);
+    }
+  }
+
+  #letGo(will: ArmedWill): void {
+    clearTimeout(this.#due.get(will));
+    if (this.#due.delete(will)) this.#pendingBytes -= will.stored.packet.length;
   }
 
   #publish(will: ArmedWill): void {
-    const { device, version, packet } = will.stored;
+    const { device, clientId, version, packet } = will.stored;
     const bytes = Buffer.from(packet, 'base64');
-    new WillSource(this.#path, { device, client: will.client, version }, bytes, () => {
+    new WillSource(this.#path, { device, client: clientId, version }, bytes, () => {
       this.#discard(will);
     }).begin();
   }

@@ -183,7 +183,7 @@ export class Rig {
     if (port === undefined) {
       this.#broker = await EmbeddedBroker.open((filters) => core.setLocalFilters(filters), report);
     }
-    const wills = new Wills(path);
+    const wills = new Wills(path, report);
     wills.restore(this.disk.opened.sessions);
     this.port = (await freePorts(1))[0] as number;
     this.listener = new MqttListener({

@@ -128,7 +128,8 @@ function judge(first: i32, qos: i32, packetBytes: i32): i32 {
   route = -1;
   limit = -1;
   // Before any rule: they may have changed since it was stored.
-  if (qos == QOS_2 && (flags & CAPTURE_QOS2) != 0 && seen(packetIdentifier)) {
+  const captures = (flags & (CAPTURE | CAPTURE_QOS2)) == (CAPTURE | CAPTURE_QOS2);
+  if (qos == QOS_2 && captures && seen(packetIdentifier)) {
     verdict = REPEAT; // [MQTT-4.3.3-10]
     route = routeOf(nameAt, nameLength);
     return END;

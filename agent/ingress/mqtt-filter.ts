@@ -10,8 +10,8 @@
  * has the CONNECT; nothing behind it is taken, so a pipelined PUBLISH is captured only once the
  * broker accepted the device) → `open` → `closing` (one side ended; what was captured is still
  * committed and acknowledged) → `ending` (both sides are told) → `closed`. What the core calls
- * malformed is answered as the standard says and ends both sides, the broker's
- * without DISCONNECT, so that the Will fires. Packets of the open state are in `open-session.ts`.
+ * malformed is answered as the standard says and ends both sides, the broker's without DISCONNECT,
+ * so that the Will fires. Packets of the open state are in `open-session.ts`.
  */
 import type { Duplex } from 'node:stream';
 import { brokerConnectWithinMs, closeWithinMs, connectWithinMs } from '../bounds.ts';
@@ -96,7 +96,10 @@ export class MqttFilter {
       acknowledge: () => this.#acknowledge(),
       connack: (bytes) => this.#takeConnack(bytes),
       authenticating: () => this.#authenticating(),
-      brokerMalformed: (error) => this.#brokerMalformed(error),
+      brokerMalformed: (error) => {
+        parts.report('brokerFailed', { peer: parts.peer, reason: messageOf(error) });
+        this.refuse('brokerMalformed', reasons.unspecified);
+      },
       takenOver: () => this.refuse('takenOver', reasons.takenOver),
       source: up,
     });
@@ -122,9 +125,6 @@ export class MqttFilter {
     });
   }
 
-  get state(): FilterState {
-    return this.#state;
-  }
   get held(): boolean {
     return this.#up.held;
   }
@@ -308,11 +308,6 @@ export class MqttFilter {
     this.#up.phase = 'open';
     this.#state = 'open';
     this.#up.takeOn();
-  }
-
-  #brokerMalformed(error: unknown): void {
-    this.#parts.report('brokerFailed', { peer: this.#parts.peer, reason: messageOf(error) });
-    this.refuse('brokerMalformed', reasons.unspecified);
   }
 
   #brokerGone(why: string | Error): void {

@@ -4,6 +4,7 @@
  * on disk. Numbers are given here, since only the path appends: `commit` counts batches, `sequence`
  * segments, `firstFrame` frames.
  */
+import { waitingChangesBytes } from './bounds.ts';
 import type { Appender, Batch, SealedSegment, SessionChange } from './buffer/protocol.ts';
 import type { PathCore } from './frames/path-core.ts';
 import type { Clock } from './ingress/clock.ts';
@@ -22,7 +23,7 @@ export class OpenBatch {
   #settled = 0;
   commit = 1;
   /** Bodies of the changes in hand. */
-  changeBytes = 0;
+  #changeBytes = 0;
 
   constructor(core: PathCore, clock: Clock, opened: Appender['opened']) {
     this.#core = core;
@@ -41,6 +42,11 @@ export class OpenBatch {
     const sources = this.#owed.get(commit) ?? new Set();
     this.#owed.set(commit, sources.add(source));
     return commit;
+  }
+
+  /** So much of session state waits for the disk that no more Wills are taken. */
+  get isCrowded(): boolean {
+    return this.#changeBytes > waitingChangesBytes;
   }
 
   /** Batches on their way to the disk. */
@@ -62,14 +68,14 @@ export class OpenBatch {
 
   change(change: SessionChange): void {
     this.#changes.push(change);
-    if (change.op === 'put') this.changeBytes += change.body.length;
+    if (change.op === 'put') this.#changeBytes += change.body.length;
   }
 
   /** Closes it and begins the next. */
   seal(): Batch {
     const batch = { commit: this.commit, segment: this.#segment(), sessions: this.#changes };
     this.#changes = [];
-    this.changeBytes = 0;
+    this.#changeBytes = 0;
     this.commit += 1;
     return batch;
   }

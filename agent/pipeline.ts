@@ -9,7 +9,7 @@
  * after COMMIT returned, makes a source acknowledge (promise 1). Backpressure: with
  * `commitsInFlight` on their way and the open segment full, sources wait and nobody reads.
  */
-import { commitsInFlight, waitingChangesBytes } from './bounds.ts';
+import { commitsInFlight } from './bounds.ts';
 import type { Appender, SessionChange } from './buffer/protocol.ts';
 import type { Route } from './config/types.ts';
 import type { PathCore } from './frames/path-core.ts';
@@ -61,12 +61,12 @@ export class Pipeline {
     }
     if (core.segmentFrames() > 0) this.#sealSoon();
     if (reason === 'segmentFull') return this.#makeRoom(source, taken);
-    const isShared = core.heldShared() === 1;
-    if (reason === 'held') holds.hold(source, core.heldLimit(), isShared, core.waitMs());
+    const shared = core.heldShared() === 1;
+    if (reason === 'held') holds.hold(source, core.heldLimit(), shared, core.waitMs());
     return taken;
   }
 
-  /** A change of session state, in the commit of what is captured now. @returns that commit */
+  /** In the commit of what is captured now. @returns that commit */
   record(change: SessionChange, source: Source | null): number {
     this.#open.change(change);
     if (source !== null) this.#open.owes(source);
@@ -80,7 +80,7 @@ export class Pipeline {
   }
 
   get crowded(): boolean {
-    return this.#open.changeBytes > waitingChangesBytes;
+    return this.#open.isCrowded;
   }
 
   captures(topicName: Uint8Array): boolean {

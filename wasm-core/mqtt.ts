@@ -7,7 +7,9 @@
  * that its type cannot have, packets of the wrong direction or at the wrong time, anything larger
  * than `maxPacket`. Who cannot say where his packet ends is not asked what it is.
  */
-import { AUTHENTICATES, AUTH_PENDING, CAPTURE, DOWN, FIRST, aliasMaximum, flags, version } from './call';
+import {
+  AUTHENTICATES, AUTH_PENDING, CAPTURE, DOWN, FIRST, aliasMaximum, flags, version,
+} from './call';
 import {
   FAULT_AUTH_EXPECTED,
   FAULT_AUTH_UNEXPECTED,

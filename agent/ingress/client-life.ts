@@ -1,7 +1,7 @@
 /**
- * What outlives one connection of a client: its session and its Will, from the broker's CONNACK to
- * the end of the connection. Who has no Client Identifier shares nothing: the broker assigns one, or
- * the connection is a client of its own.
+ * What outlives one connection of a client: its session and its Will, from the broker's CONNACK
+ * to the end of the connection. Who has no Client Identifier shares nothing: the broker assigns
+ * one, or the connection is a client of its own.
  */
 import type { ConnectPacket } from './connect-packet.ts';
 import type { Seat } from './seat.ts';

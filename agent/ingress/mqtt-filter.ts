@@ -212,7 +212,8 @@ export class MqttFilter {
   }
 
   #refuseConnect({ reason, reasonCode, returnCode }: Omit<Refusal, 'admitted'>): void {
-    this.#lastWords = connackRefusal(this.#session.version, reasonCode, returnCode); // [MQTT-3.2.2-6]
+    // [MQTT-3.2.2-6]
+    this.#lastWords = connackRefusal(this.#session.version, reasonCode, returnCode);
     this.refuse(reason);
   }
 
@@ -247,7 +248,6 @@ export class MqttFilter {
     }
   }
 
-  /** The allow rules were compiled anew: its bits are others. */
   regroup(): void {
     this.#session.regroup();
   }
@@ -369,12 +369,8 @@ export class MqttFilter {
     if (acks.length > 0 && !stuck && !this.#device.destroyed) return;
     this.#state = 'ending';
     broker?.end();
-    if (this.#lastWords.length > 0 && !this.#device.destroyed) this.#device.write(this.#lastWords);
-    this.#partWays();
-  }
-
-  #partWays(): void {
-    const waits = this.#lastWords.length > 0;
+    const waits = this.#lastWords.length > 0 && !this.#device.destroyed;
+    if (waits) this.#device.write(this.#lastWords);
     if (waits) this.#up.discard();
     partWays(this.#device, waits, () => this.#destroy('ended'));
   }

@@ -51,9 +51,8 @@ export class Pipeline {
     const { core: path, clock, holds, telemetry } = this.#parts;
     const { core } = path;
     const rows = path.ingest(source, bytes, clock, budget);
-    const [consumed, needed, alias] = [core.consumed(), core.needed(), core.aliasWanted()];
     const reason = stopNames[core.stop()] as StopName;
-    const taken = { consumed, needed, alias, reason, fault: core.fault() };
+    const taken = { ...path.stopped(), reason };
     for (let row = 0; row < rows; row++) {
       const verdict = tellRow(path, row, source);
       if (verdict === 'admit' || verdict === 'bury') this.#open.owes(source);
@@ -66,7 +65,6 @@ export class Pipeline {
     return taken;
   }
 
-  /** In the commit of what is captured now. @returns that commit */
   record(change: SessionChange, source: Source | null): number {
     this.#open.change(change);
     if (source !== null) this.#open.owes(source);
@@ -74,7 +72,6 @@ export class Pipeline {
     return this.openCommit;
   }
 
-  /** Another connection began this commit. @returns it, owed to `source` too; −1: it is on disk */
   awaits(commit: number, source: Source): number {
     return this.#open.isOnDisk(commit) ? -1 : this.#open.owes(source, commit);
   }
@@ -87,7 +84,7 @@ export class Pipeline {
     return this.#parts.core.captures(topicName);
   }
 
-  /** Other routes from the next chunk on; what is open is sealed under those it was taken by. */
+  /** From the next chunk on; what is open is sealed under the routes it was taken by. */
   install(routes: readonly Route[], routeIds: readonly number[]): void {
     const waiting = this.#close();
     this.#parts.core.installRoutes(routes, routeIds);

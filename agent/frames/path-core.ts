@@ -131,6 +131,13 @@ export class PathCore {
     );
   }
 
+  /** Why and where `ingest` stopped, in numbers. */
+  stopped(): { consumed: number; needed: number; alias: number; fault: number } {
+    const { core } = this;
+    const [consumed, needed] = [core.consumed(), core.needed()];
+    return { consumed, needed, alias: core.aliasWanted(), fault: core.fault() };
+  }
+
   /** Whether a route captures this Topic Name. */
   captures(topicName: Uint8Array): boolean {
     this.core.memory.set(topicName, this.core.SCRATCH_OFFSET);

@@ -60,8 +60,7 @@ export class Pipeline {
     }
     if (core.segmentFrames() > 0) this.#sealSoon();
     if (reason === 'segmentFull') return this.#makeRoom(source, taken);
-    const shared = core.heldShared() === 1;
-    if (reason === 'held') holds.hold(source, core.heldLimit(), shared, core.waitMs());
+    if (reason === 'held') path.holdOn(holds, source);
     return taken;
   }
 

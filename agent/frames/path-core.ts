@@ -8,6 +8,7 @@ import type { Limit, Route } from '../config/types.ts';
 import { TidegateError } from '../errors.ts';
 import type { AllowFilter } from '../ingress/allow.ts';
 import type { Clock } from '../ingress/clock.ts';
+import type { HoldQueue } from '../ingress/hold-queue.ts';
 import type { Source } from '../ingress/source.ts';
 import { type Core, deviceRuleShift, ingestFlags, limitOver, limitPer, loadCore } from './core.ts';
 import { faultName } from './faults.ts';
@@ -136,6 +137,12 @@ export class PathCore {
     const { core } = this;
     const [consumed, needed] = [core.consumed(), core.needed()];
     return { consumed, needed, alias: core.aliasWanted(), fault: core.fault() };
+  }
+
+  /** The source waits for the limit that stopped it. */
+  holdOn(holds: Pick<HoldQueue, 'hold'>, source: Source): void {
+    const { core } = this;
+    holds.hold(source, core.heldLimit(), core.heldShared() === 1, core.waitMs());
   }
 
   /** Whether a route captures this Topic Name. */

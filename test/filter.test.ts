@@ -294,3 +294,18 @@ test('a shared bucket serves waiting connections in turn', async () => {
 function onceDrained(socket: { once(name: 'drain', call: () => void): unknown }): Promise<boolean> {
   return new Promise((resolve) => socket.once('drain', () => resolve(true)));
 }
+
+test('a device that its own limit holds too strands nobody in the limit they share', async () => {
+  const limit = { bytesPerSecond: 0, burstBytes: 0, over: 'hold' } as const;
+  const limits = [
+    { ...limit, per: 'device', messagesPerSecond: 0.01, burstMessages: 2 },
+    { ...limit, per: 'route', messagesPerSecond: 20, burstMessages: 1 },
+  ] as const;
+  await using rig = await Rig.start({ routes: [{ limits, local: false }] });
+  const [greedy, modest] = [await rig.device('greedy'), await rig.device('modest')];
+  greedy.send(...[1, 2, 3, 4, 5].map((id) => publish('plant/1', 'x', id)));
+  await eventually('held', () => rig.holds.size === 1);
+  modest.send(...[1, 2].map((id) => publish('plant/2', 'x', id)));
+  await modest.until('puback', 2);
+  assert.deepEqual(greedy.acknowledged(), [1, 2], 'what its own limit lets through');
+});

@@ -159,3 +159,29 @@ test('a shared bucket serves in turn, and a source that left is not served', asy
   assert.deepEqual(served, ['a', 'b', 'a', 'b', 'a']);
   assert.equal(queue.size, 0);
 });
+
+test('held by something else in its turn, a source strands nobody behind it', async () => {
+  const served: string[] = [];
+  const queue = new HoldQueue();
+  const source = (name: string, answer: Served, then = () => {}): Source => {
+    const wake = (): Served => {
+      served.push(name);
+      then();
+      return answer;
+    };
+    return { wake } as unknown as Source;
+  };
+  // A full segment holds it without the queue; another limit holds it elsewhere in the queue.
+  const full = source('full', 'held');
+  const other: Source = source('other', 'held', () => queue.hold(other, 2, false, 5_000));
+  const [last, late] = [source('last', 'served'), source('late', 'served')];
+  for (const each of [full, other, last]) queue.hold(each, 1, true, 1);
+  await sleep(50);
+  assert.deepEqual(served, ['full', 'other', 'last']);
+  assert.equal(queue.size, 1, 'the other limit has it');
+  queue.leave(other);
+  queue.hold(late, 1, true, 1);
+  await sleep(50);
+  assert.equal(served.at(-1), 'late');
+  assert.equal(queue.size, 0);
+});

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Packet } from 'mqtt-packet';
 import { type Answer, FarServer } from './support/mqtt-far.ts';
-import { eventually, publish } from './support/rig.ts';
+import { eventually, fullRoute, publish } from './support/rig.ts';
 import { SourceRig, type SourceRigOptions } from './support/source-rig.ts';
 
 const settleMs = 60;
@@ -83,6 +83,22 @@ for (const version of [4, 5] as const) {
     broker.say({ cmd: 'pubrel', messageId: 7 });
     await eventually('PUBCOMP', () => broker.acknowledged('pubcomp').length === 1);
     assert.deepEqual(rig.disk.frames(), ['plant/1 plant/1 once']);
+  });
+
+  test(name('it is a repeat also when its route has gone, and frees its identifier'), async () => {
+    await using rig = await subscribed({ version });
+    broker.say(publish('plant/1', 'once', 7, 2));
+    await eventually('PUBREC', () => broker.acknowledged('pubrec').length === 1);
+    rig.path.install([], []);
+    broker.say(again('once', 7));
+    await eventually('PUBREC again', () => broker.acknowledged('pubrec').length === 2);
+    broker.say({ cmd: 'pubrel', messageId: 7 });
+    await eventually('PUBCOMP', () => broker.acknowledged('pubcomp').length === 1);
+    await eventually('its row is gone', () => rig.disk.sessions.length === 0);
+    rig.path.install([fullRoute({}, 0)], [1]);
+    broker.say(publish('plant/1', 'next', 7, 2));
+    await eventually('PUBREC', () => broker.acknowledged('pubrec').length === 3);
+    assert.deepEqual(rig.disk.frames(), ['plant/1 plant/1 once', 'plant/1 plant/1 next']);
   });
 
   test(name('a broker without a session is subscribed, and what was kept of it goes'), async () => {

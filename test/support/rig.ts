@@ -27,7 +27,7 @@ import { systemClock } from '../../agent/ingress/clock.ts';
 import { HoldQueue } from '../../agent/ingress/hold-queue.ts';
 import { MqttListener } from '../../agent/ingress/mqtt-listener.ts';
 import { PartialBudget } from '../../agent/ingress/partials.ts';
-import type { Access } from '../../agent/ingress/seat.ts';
+import type { Access, Seat } from '../../agent/ingress/seat.ts';
 import { Sessions } from '../../agent/ingress/sessions.ts';
 import { Wills } from '../../agent/ingress/wills.ts';
 import { Pipeline } from '../../agent/pipeline.ts';
@@ -54,6 +54,8 @@ export interface RigOptions {
   readonly broker?: number;
   readonly whenBrokerDown?: 'refuse' | 'capture';
   readonly access?: Access;
+  /** Everybody comes in, named as its Client Identifier, unless given. */
+  readonly login?: Seat['login'];
   readonly websocket?: boolean;
   /** Commits happen by themselves unless held. */
   readonly held?: boolean;
@@ -144,6 +146,7 @@ export class Rig {
   readonly events: { name: EventName; fields: Fields }[] = [];
   readonly partials: PartialBudget;
   readonly holds = new HoldQueue();
+  readonly core = new PathCore();
   connections = 0;
   port = 0;
   listener: MqttListener | undefined;
@@ -158,7 +161,7 @@ export class Rig {
 
   static async start(options: RigOptions = {}): Promise<Rig> {
     const rig = new Rig(options);
-    const core = new PathCore();
+    const { core } = rig;
     const routes = (options.routes ?? [{}]).map(fullRoute);
     const routeIds = routes.map((_, index) => index + 1);
     core.installRoutes(routes, routeIds);
@@ -171,17 +174,18 @@ export class Rig {
       commitEveryMs: 0,
     });
     rig.path = path;
-    await rig.#listen(options, core, path);
+    await rig.#listen(options, path);
     return rig;
   }
 
-  async #listen(options: RigOptions, core: PathCore, path: Pipeline): Promise<void> {
+  async #listen(options: RigOptions, path: Pipeline): Promise<void> {
     const report = (name: EventName, fields: Fields = {}): void => {
       this.events.push({ name, fields });
     };
     const { broker: port, access = null, whenBrokerDown = 'refuse' } = options;
     if (port === undefined) {
-      this.#broker = await EmbeddedBroker.open((filters) => core.setLocalFilters(filters), report);
+      const wanted = (filters: readonly string[]) => this.core.setLocalFilters(filters);
+      this.#broker = await EmbeddedBroker.open(wanted, report);
     }
     const wills = new Wills(path, report);
     wills.restore(this.disk.opened.sessions);
@@ -202,13 +206,13 @@ export class Rig {
             ? (this.#broker as EmbeddedBroker).connect()
             : connect({ host: '127.0.0.1', port, noDelay: true }),
         brokerFault: ({ message }) => new TidegateError('brokerUnreachable', message),
-        login: ({ clientId }) => ({ admitted: true, device: clientId }),
+        login: options.login ?? (({ clientId }) => ({ admitted: true, device: clientId })),
         sessions: new Sessions(this.disk.opened.sessions, path),
         faults: {
           name: faultName,
           reasonCode: reasonCodeOf,
           returnCode: returnCodeOf,
-          connectVersion: () => core.core.connectVersion(),
+          connectVersion: () => this.core.core.connectVersion(),
         },
       },
       connectionsChanged: (delta) => {

@@ -31,6 +31,7 @@ export interface SourceRigOptions {
 
 export class SourceRig {
   readonly disk: HeldDisk;
+  readonly path: Pipeline;
   readonly source: MqttSource;
   readonly events: { name: EventName; fields: Fields }[] = [];
 
@@ -40,7 +41,7 @@ export class SourceRig {
     const core = new PathCore();
     const route = { name: 'plant', from: 'plant/#', to: [], limits, local: true, maxBytes: null };
     core.installRoutes([route], [1]);
-    const path = new Pipeline({
+    this.path = new Pipeline({
       ...{ core, buffer: this.disk, holds: new HoldQueue(), clock: systemClock(0) },
       ...{ telemetry: { frames: () => {} }, commitEveryMs: 0 },
     });
@@ -53,9 +54,9 @@ export class SourceRig {
         ...{ subscribe: ['plant/#'], qos, device: '{topic}', sessionExpiryMs: 600_000 },
         ...{ receiveMaximum: 1_024, maxPacketSize: 256 * 1_024 },
       },
-      ...{ name: 'rig', path, faultName, connect: connectMqtt },
+      ...{ name: 'rig', path: this.path, faultName, connect: connectMqtt },
       report: (name, fields = {}) => this.events.push({ name, fields }),
-      session: new Sessions(this.disk.opened.sessions, path).of('source rig', clientId),
+      session: new Sessions(this.disk.opened.sessions, this.path).of('source rig', clientId),
       deviceRule: deviceRules.topicName,
       deviceName: Buffer.alloc(0),
       random: options.random ?? (() => 0),

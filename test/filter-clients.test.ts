@@ -74,7 +74,7 @@ for (const protocolVersion of [4, 5] as const) {
     await using rig = await rigWith();
     const nameless = await rig.device('', { protocolVersion });
     const { fields } = rig.events.find(({ name }) => name === 'connectionOpened') ?? {};
-    const names = [fields?.['device'], 'anonymous-1', 'anonymous-2', '1', '2'];
+    const names = [fields?.device, 'anonymous-1', 'anonymous-2', '1', '2'];
     for (const name of new Set(names.map(String))) {
       const other = await rig.device(name, { protocolVersion });
       other.publish('plant/1', 'theirs', 1, 2);
@@ -181,5 +181,5 @@ test('a 3.1.1 device that never releases is ended beyond a bound', async () => {
   device.publish('plant/1', '', unreleasedFrames + 1, 2);
   await eventually('closed', () => device.ended);
   const refused = rig.events.find(({ name }) => name === 'connectionRefused');
-  assert.equal(refused?.fields['reason'], 'unreleasedFrames');
+  assert.equal(refused?.fields.reason, 'unreleasedFrames');
 });

@@ -50,10 +50,11 @@ export class ClientLife {
   /** @param clean the device said DISCONNECT with Normal disconnection */
   end(clean: boolean): void {
     const { sessions, wills } = this.#seat;
-    const { scope, client, connections } = this.session;
-    sessions.disconnected(scope, client, this.#number);
-    // A session that ends with its connection leaves nothing [MQTT 5.0 section 3.1.2.11.2].
-    if (this.#connect.sessionExpirySeconds === 0 && connections === 1) this.session.end();
+    const { scope, client } = this.session;
+    const held = sessions.disconnected(scope, client, this.#number);
+    // A session that ends with its connection leaves nothing [MQTT 5.0 section 3.1.2.11.2]; one
+    // that was taken over is another's.
+    if (held && this.#connect.sessionExpirySeconds === 0) this.session.end();
     wills.disconnected(scope, client, this.will, clean);
     sessions.leave(this.session);
   }

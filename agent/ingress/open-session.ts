@@ -375,9 +375,9 @@ export class OpenSession {
   /** The connection is gone. */
   close(): void {
     const { seat, number } = this.#parts;
-    seat.sessions.disconnected(seat.scope, this.#connect?.clientId ?? '', number);
     this.#life?.end(this.#clean);
     this.#life = null;
+    seat.sessions.disconnected(seat.scope, this.#connect?.clientId ?? '', number);
   }
 }
 

@@ -79,7 +79,7 @@ export class ClientSession {
     return this.lastRelease;
   }
 
-  /** It ended with its last connection: nobody will release what it held. */
+  /** It ended with the connection that held it: nobody will release what it held. */
   end(): void {
     if (this.ids.size === 0) return;
     this.ids.clear();
@@ -150,10 +150,11 @@ export class Sessions {
     if (before !== undefined && before.connection !== connection) before.end();
   }
 
-  disconnected(scope: string, client: string, connection: number): void {
+  /** @returns whether nobody had taken it over */
+  disconnected(scope: string, client: string, connection: number): boolean {
     const key = JSON.stringify([scope, client]);
     if (this.#latest.get(key) === connection) this.#latest.delete(key);
-    if (this.#holders.get(key)?.connection === connection) this.#holders.delete(key);
+    return this.#holders.get(key)?.connection === connection && this.#holders.delete(key);
   }
 
   /** A connection of it ended: what holds nothing is made again when it is asked for. */

@@ -12,7 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ISubackPacket } from 'mqtt-packet';
 import { AgentUnderTest, eventually } from './support/agent.ts';
 import { tidegate } from './support/command.ts';
-import { Device, type DeviceOptions } from './support/device.ts';
+import { Device, type DeviceOptions, isSuccess } from './support/device.ts';
 import { type Line, readLines } from './support/files.ts';
 import { type Mosquitto, startMosquitto } from './support/mosquitto.ts';
 
@@ -71,7 +71,7 @@ test('a right password is let in as its User Name, and {client} is what it claim
   for (const version of versions) {
     const value = `by ${version.protocolVersion}`;
     const device = await connect('claims-bert', { ...as('anna'), ...version });
-    assert.equal(await device.publishAndWait('plant/anna/t', value), 0);
+    assert.ok(isSuccess(await device.publishAndWait('plant/anna/t', value)));
     const { key, headers } = await lineOf(value);
     assert.deepEqual([key, headers.by], ['anna', 'claims-bert']);
     device.close();
@@ -222,7 +222,7 @@ test('while the broker is away known devices are captured, then let go', async (
   for (const version of versions) {
     const device = await connect(`away-${version.protocolVersion}`, { ...as('anna'), ...version });
     const value = `away ${version.protocolVersion}`;
-    assert.equal(await device.publishAndWait('plant/anna/t', value), 0);
+    assert.ok(isSuccess(await device.publishAndWait('plant/anna/t', value)));
     assert.equal((await lineOf(value)).key, 'anna');
     device.close();
   }

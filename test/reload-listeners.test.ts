@@ -8,13 +8,10 @@ import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { AgentUnderTest, accepts, eventually } from './support/agent.ts';
-import { Device } from './support/device.ts';
+import { Device, isSuccess } from './support/device.ts';
 import { readLines } from './support/files.ts';
 import { type Mosquitto, startMosquitto } from './support/mosquitto.ts';
 import { freePorts } from './support/ports.ts';
-
-/** The broker behind may have no subscriber (0x10), which is no refusal. */
-const isSuccess = (code?: number | null): boolean => (code ?? 0x80) < 0x80;
 
 const withinMs = 15_000;
 

@@ -70,3 +70,9 @@ export class Device extends RawDevice {
     this.socket.destroy();
   }
 }
+
+/** The broker behind may have no subscriber (0x10), which is no refusal. */
+export function isSuccess(code: number | null | undefined): boolean {
+  const refusals = 0x80;
+  return (code ?? refusals) < refusals;
+}

@@ -5,8 +5,10 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { generate } from 'mqtt-packet';
 import { WebSocket } from 'ws';
-import { eventually, Rig } from './support/rig.ts';
+import { eventually, publish, Rig } from './support/rig.ts';
 import { connect, text } from './vectors/sequence.ts';
 
 const ping = 'c000';
@@ -53,4 +55,26 @@ test('a text frame ends the connection', async () => {
   socket.send('PINGREQ');
   await once(socket, 'close');
   await eventually('nobody is left', () => rig.connections === 0);
+});
+
+test('while the disk stands still a WebSocket is not read on, and nothing is lost', async () => {
+  await using rig = await Rig.start({ websocket: true, held: true });
+  const socket = new WebSocket(`ws://127.0.0.1:${rig.port}/`, ['mqtt']);
+  await once(socket, 'open');
+  socket.send(Buffer.from(connect(4, '02', text('flood')), 'hex'));
+  await once(socket, 'message');
+  const packet = generate(publish('plant/1', 'x'.repeat(8_000), 0, 0));
+  let sent = 0;
+  for (let still = 0; still < 4; still = socket.bufferedAmount > packet.length ? still + 1 : 0) {
+    assert.ok(sent < 8_000, 'far more than two commits and the sockets hold');
+    for (let i = 0; i < 100; i++, sent++) socket.send(packet);
+    await sleep(20);
+  }
+  const waiting = socket.bufferedAmount;
+  await sleep(200);
+  assert.equal(socket.bufferedAmount, waiting, 'nobody reads');
+  rig.disk.held = false;
+  rig.disk.release();
+  await eventually('all of it is taken', () => rig.disk.frames().length === sent, 20_000);
+  socket.close();
 });

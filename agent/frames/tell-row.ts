@@ -24,9 +24,7 @@ export function tellRow(path: PathCore, index: number, source: Source): VerdictN
   const packetId = cell(row.packetIdentifier);
   const name = () => path.bytesAt(cell(row.topicNameOffset), cell(row.topicNameBytes));
   if (type === packetTypes.connect && source.phase !== 'down') {
-    const clientId = name().toString();
-    const [version, flags] = [cell(row.topicAlias), cell(row.firstByte)];
-    source.connect({ version, flags, clientId, keepAliveSeconds: packetId }, start, end);
+    source.connect(start, end);
     return null;
   }
   const verdict = verdictNames[cell(row.verdict)] as VerdictName;

@@ -7,7 +7,7 @@
 import type { Duplex } from 'node:stream';
 import { lookedBytes } from '../bounds.ts';
 import { type AckType, ackTypes } from './ack-queue.ts';
-import type { CapturedFrame, ConnectSeen, Path, Phase, Served, Source } from './source.ts';
+import type { CapturedFrame, Path, Phase, Served, Source } from './source.ts';
 
 const unbounded = 0x7fffffff;
 const nothing = Buffer.alloc(0);
@@ -178,7 +178,7 @@ export class DownFlow implements Source {
     return true;
   }
 
-  connect(_seen: ConnectSeen, _start: number, _end: number): void {}
+  connect(_start: number, _end: number): void {}
   published(_frame: CapturedFrame): void {}
   captured(_frame: CapturedFrame): void {}
   committed(_commit: number): void {}

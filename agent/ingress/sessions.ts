@@ -26,6 +26,11 @@ interface Captured {
   readonly stored: boolean;
 }
 
+/** One client of one seat, as a key. */
+export function clientKey(scope: string, client: string): string {
+  return JSON.stringify([scope, client]);
+}
+
 export class ClientSession {
   readonly scope: string;
   readonly client: string;
@@ -116,7 +121,7 @@ export class Sessions {
   }
 
   of(scope: string, client: string): ClientSession {
-    const key = JSON.stringify([scope, client]);
+    const key = clientKey(scope, client);
     const found = this.#sessions.get(key) ?? new ClientSession(scope, client, this.#path);
     this.#sessions.set(key, found);
     return found;
@@ -131,12 +136,12 @@ export class Sessions {
 
   /** @param connection takes the place of an older one of this client, if the broker accepts it */
   connects(scope: string, client: string, connection: number): void {
-    this.#latest.set(JSON.stringify([scope, client]), connection);
+    this.#latest.set(clientKey(scope, client), connection);
   }
 
   /** Another connection of this client came later, and is there. */
   takenOver(scope: string, client: string, connection: number): boolean {
-    return (this.#latest.get(JSON.stringify([scope, client])) ?? connection) !== connection;
+    return (this.#latest.get(clientKey(scope, client)) ?? connection) !== connection;
   }
 
   /**
@@ -144,7 +149,7 @@ export class Sessions {
    * that none of its frames falls into the new one's session [MQTT-3.1.4-3].
    */
   holds(scope: string, client: string, connection: number, end: () => void): void {
-    const key = JSON.stringify([scope, client]);
+    const key = clientKey(scope, client);
     const before = this.#holders.get(key);
     this.#holders.set(key, { connection, end });
     if (before !== undefined && before.connection !== connection) before.end();
@@ -152,7 +157,7 @@ export class Sessions {
 
   /** @returns whether nobody had taken it over */
   disconnected(scope: string, client: string, connection: number): boolean {
-    const key = JSON.stringify([scope, client]);
+    const key = clientKey(scope, client);
     if (this.#latest.get(key) === connection) this.#latest.delete(key);
     return this.#holders.get(key)?.connection === connection && this.#holders.delete(key);
   }
@@ -165,7 +170,7 @@ export class Sessions {
       const { scope, client, ids, connections, lastRelease } = left;
       const empty = ids.size === 0 && connections === 0;
       const onDisk = lastRelease + commitsInFlight < this.#path.openCommit;
-      if (empty && onDisk) this.#sessions.delete(JSON.stringify([scope, client]));
+      if (empty && onDisk) this.#sessions.delete(clientKey(scope, client));
       if (!empty || onDisk) this.#left.delete(left);
     }
   }

@@ -20,7 +20,7 @@ import { AckQueue, ackTypes } from './ack-queue.ts';
 import { Inbox } from './inbox.ts';
 import { packetLength } from './read-ahead.ts';
 import type { ClientSession } from './sessions.ts';
-import type { CapturedFrame, ConnectSeen, Path, Phase, Served, Source, Taken } from './source.ts';
+import type { CapturedFrame, Path, Phase, Served, Source, Taken } from './source.ts';
 
 const unbounded = 0x7fffffff;
 const nothing = Buffer.alloc(0);
@@ -220,7 +220,7 @@ export class SourceFilter extends Duplex implements Source {
     else if (!wait && this.#socket.isPaused()) this.#socket.resume();
   }
 
-  connect(_seen: ConnectSeen, _start: number, _end: number): void {}
+  connect(_start: number, _end: number): void {}
 
   passed(packetType: number, start: number, end: number, packetId: number): void {
     const packet = Buffer.from(this.#chunk.subarray(start, end));

@@ -17,15 +17,6 @@ export interface Taken {
   readonly alias: number;
 }
 
-/** What the path reads from a CONNECT [MQTT 3.1.1 and 5.0, section 3.1]. */
-export interface ConnectSeen {
-  /** 3 (MQIsdp), 4 (3.1.1), 5. */
-  readonly version: number;
-  readonly keepAliveSeconds: number;
-  readonly flags: number;
-  readonly clientId: string;
-}
-
 /** A PUBLISH: `captured` with a verdict, or `published` when it passes. */
 export interface CapturedFrame {
   readonly verdict: VerdictName;
@@ -79,7 +70,8 @@ export interface Source {
   readonly authenticates: boolean;
   /** Its session ends with the connection: DISCONNECT may not say otherwise (3.14.2.2.2). */
   readonly sessionEnds: boolean;
-  connect(seen: ConnectSeen, start: number, end: number): void;
+  /** A whole CONNECT, checked by the core. */
+  connect(start: number, end: number): void;
   /** A packet that is not captured; for CONNACK `packetId` is its code. */
   passed(type: number, start: number, end: number, packetId: number): void;
   /** A device's PUBLISH that passes. */

@@ -20,7 +20,7 @@ import { Inbox } from './inbox.ts';
 import type { OpenSession } from './open-session.ts';
 import type { Holder, PartialBudget } from './partials.ts';
 import { ReadAhead } from './read-ahead.ts';
-import type { CapturedFrame, ConnectSeen, Path, Phase, Served, Source, Taken } from './source.ts';
+import type { CapturedFrame, Path, Phase, Served, Source, Taken } from './source.ts';
 
 const unbounded = 0x7fffffff;
 const nothing = Buffer.alloc(0);
@@ -259,7 +259,7 @@ export class UpFlow implements Source {
     this.#parts.partials.set(this.#holder, 0);
   }
 
-  connect(_seen: ConnectSeen, start: number, end: number): void {
+  connect(start: number, end: number): void {
     this.phase = 'open';
     this.#calls.connect(Buffer.from(this.chunk.subarray(start, end)));
   }

@@ -3,7 +3,7 @@
  * like every PUBLISH (routes, limits, commit); `taken` is called in the turn in which the frame is
  * in the open batch, so that what the caller records then is in the same commit.
  */
-import type { CapturedFrame, ConnectSeen, Path, Phase, Served, Source } from './source.ts';
+import type { CapturedFrame, Path, Phase, Served, Source } from './source.ts';
 
 const oneFrame = 1;
 
@@ -58,7 +58,7 @@ export class WillSource implements Source {
     }
   }
 
-  connect(_seen: ConnectSeen, _start: number, _end: number): void {}
+  connect(_start: number, _end: number): void {}
   passed(_type: number, _start: number, _end: number, _packetId: number): void {}
   published(_frame: CapturedFrame): void {}
   captured(_frame: CapturedFrame): void {}

@@ -16,6 +16,7 @@ import type { SessionRow } from '../buffer/protocol.ts';
 import type { Report } from '../events.ts';
 import type { ConnectPacket, Will } from './connect-packet.ts';
 import { willPublish } from './publish-packet.ts';
+import { clientKey } from './sessions.ts';
 import type { Path, Source } from './source.ts';
 import { WillSource } from './will-source.ts';
 
@@ -114,7 +115,7 @@ export class Wills {
 
   /** @param resumed the same session goes on; else it ended, and a Will that waits is due now */
   connected(scope: string, client: string, resumed: boolean): void {
-    const key = keyOf(scope, client);
+    const key = clientKey(scope, client);
     const { open } = this.#connections.get(key) ?? noConnections;
     this.#connections.set(key, { open: open + 1, resumed });
     for (const [will] of this.#due) {
@@ -127,7 +128,7 @@ export class Wills {
 
   /** @param clean the device said DISCONNECT with Normal disconnection [MQTT-3.14.4-3] */
   disconnected(scope: string, client: string, will: ArmedWill | null, clean: boolean): void {
-    const key = keyOf(scope, client);
+    const key = clientKey(scope, client);
     const { open, resumed } = this.#connections.get(key) ?? noConnections;
     const takenOver = open > 1;
     if (takenOver) this.#connections.set(key, { open: open - 1, resumed });
@@ -193,10 +194,6 @@ export class Wills {
       this.#discard(will);
     }).begin();
   }
-}
-
-function keyOf(scope: string, client: string): string {
-  return JSON.stringify([scope, client]);
 }
 
 function rowOf({ scope, client, id }: ArmedWill): {

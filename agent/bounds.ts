@@ -52,6 +52,39 @@ export const listenerReceiveMaximum = 1_024;
 export const sourceReceiveMaximumDefault = 8_192;
 /** PUBLISHes of an MQTT upstream without an answer. */
 export const mqttInFlightDefault = 256;
+/** One attempt at one NATS server: TCP, TLS, INFO and the first PONG. */
+export const natsConnectWithinMs = 10_000;
+/** A request to JetStream or a bucket is answered within this, or counts as failed. */
+export const natsRequestWithinMs = 5_000;
+export const natsPingEveryMs = 20_000;
+/** Messages of a JetStream consumer that are on their way or wait for their commit. */
+export const natsUnacknowledged = 2_048;
+/** One pull asks for at most this many messages and bytes. */
+export const natsPullMessages = 512;
+export const natsPullBytes = 4 * MIB;
+/** A pull waits at the server this long; it is told of life this often. */
+export const natsPullExpiresMs = 30_000;
+export const natsPullHeartbeatMs = 5_000;
+/** What a consumer waits for an acknowledgement; while we hold, it is told at a third of it. */
+export const natsAckWaitMs = 10_000;
+/** Messages of core NATS that wait for the path, of one source; beyond it they are dropped. */
+export const natsWaitingMessages = 8_192;
+export const natsWaitingBytes = 8 * MIB;
+/** Messages of a NATS upstream without a PubAck. */
+export const natsInFlightDefault = 1_024;
+export const natsInFlightMost = 16_384;
+/** A PubAck is waited for this long; what is sent again has the same Nats-Msg-Id. */
+export const natsPubAckWithinMs = 5_000;
+/** A config from the fleet's bucket. */
+export const fleetConfigBytes = 768 * KIB;
+export const confirmWithinDefaultMs = 60_000;
+export const reportEveryDefaultMs = 30_000;
+/** A report lives this many `reportEvery` in the bucket. */
+export const reportsMissed = 3;
+export const fleetErrorsMost = 30;
+export const fleetBacklogGrowthBytes = 64 * MIB;
+/** Hashes of configs that were refused or taken back, remembered by a gateway. */
+export const fleetHashesRemembered = 256;
 /** A connection that we open to an MQTT server has its CONNACK within this, or is given up. */
 export const mqttConnectWithinMs = 15_000;
 /** A server that does not close after our DISCONNECT is not waited for longer. */

@@ -101,6 +101,7 @@ async function upstreamMaker(
   if (config === undefined) throw new TidegateError('internal', `no upstream ${lane.upstream}`);
   if (config.kind === 'kafka') return await kafkaMaker(config, lane, start.gateway, report);
   if (config.kind === 'mqtt') return await mqttMaker(config, lane, lived);
+  if (config.kind === 'nats') throw new TidegateError('internal', 'no NATS upstream yet');
   const { FileUpstream } = await import('./egress/file.ts');
   const once = lane.delivery === 'at-most-once';
   // Two lanes do not write into one file.

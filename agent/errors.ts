@@ -127,6 +127,41 @@ const table = {
     exit: 69,
     remedy: 'Mend what the config asks of this MQTT server: version, clientId, qos or address.',
   },
+  natsKeyUnreadable: {
+    class: 'halt',
+    exit: 69,
+    remedy: 'Name a readable file under nkey or creds; it is read again at each connect.',
+  },
+  natsKeyInvalid: {
+    class: 'refuse',
+    exit: 65,
+    remedy: 'tidegate fleet keygen FILE makes a pair: the seed in FILE, the public key printed.',
+  },
+  fleetConfigUnsigned: {
+    class: 'refuse',
+    exit: 65,
+    remedy: 'Write configs with tidegate fleet push, which signs them.',
+  },
+  fleetConfigUntrusted: {
+    class: 'refuse',
+    exit: 65,
+    remedy: 'Sign with a key that stands under fleet.trust of the gateways.',
+  },
+  fleetConfigTooLarge: {
+    class: 'refuse',
+    exit: 65,
+    remedy: 'Let layers share what is the same; a config fits into one message of NATS.',
+  },
+  natsNoResponders: {
+    class: 'retry',
+    exit: 69,
+    remedy: 'Nothing at this NATS server answers there: is JetStream on, does the stream exist?',
+  },
+  natsTimeout: {
+    class: 'retry',
+    exit: 69,
+    remedy: 'The NATS server did not answer in time; see its log and the network.',
+  },
   upstreamFenced: {
     class: 'halt',
     exit: 69,

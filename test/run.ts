@@ -16,7 +16,7 @@ import { spec } from 'node:test/reporters';
 import { provision } from './support/provision.ts';
 
 const root = join(import.meta.dirname, '..');
-const heavyMark = /startKafka|AgentUnderTest|startMosquitto|runDemo|main\.ts/;
+const heavyMark = /startKafka|AgentUnderTest|startMosquitto|startNats|runDemo|main\.ts/;
 const lightAtOnce = 2;
 const heavyAtOnce = 1;
 const testTimeoutMs = 300_000;

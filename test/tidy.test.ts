@@ -36,7 +36,13 @@ const forbiddenWords = new Set(
   data info`.split(/\s+/),
 );
 const shared = new Set(['agent/errors.ts', 'agent/events.ts', 'agent/bounds.ts']);
-const underCli = new Set(['agent/agent.ts', 'agent/kept.ts']);
+const underCli = new Set([
+  'agent/agent.ts',
+  'agent/fleet-part.ts',
+  'agent/kept.ts',
+  'agent/nats-client.ts',
+  'agent/nats-link.ts',
+]);
 /** Client libraries: each in exactly one file. */
 const clients = `mqtt nats @platformatic/kafka aedes pino pino-pretty better-sqlite3 amqplib rhea
   fastify @assemblyscript/loader`.split(/\s+/);
@@ -45,6 +51,7 @@ const onlyIn: Readonly<Record<string, RegExp>> = {
   '@assemblyscript/loader': /^agent\/frames\//,
   '@platformatic/kafka': /^agent\/egress\//,
   mqtt: /^agent\/mqtt-client\.ts$/,
+  nats: /^agent\/nats-client\.ts$/,
   ws: /^agent\/websocket\.ts$/,
   aedes: /^agent\/broker\//,
   pino: /^agent\/telemetry\//,

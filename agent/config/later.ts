@@ -7,8 +7,6 @@
 import type { KeyPath } from './types.ts';
 
 const patterns = [
-  'nats',
-  'fleet',
   'users',
   'allow',
   'subscriptions',
@@ -16,7 +14,6 @@ const patterns = [
   'delivery',
   'routes.*.decode',
   'routes.*.device',
-  'upstreams.*.nats',
   'upstreams.*.amqp',
   'upstreams.*.http',
   'buffer.encryption',

@@ -26,9 +26,10 @@ type WrittenClient = Pick<
 const defaultBind = '127.0.0.1:1883';
 
 /** Without a word on MQTT there is one listener; a config with sources says its listeners. */
-export function listenersOf(mqtt: Written['mqtt']): Listener[] {
+/** Without a word about them one on 127.0.0.1, unless devices or a config come another way. */
+export function listenersOf({ mqtt, nats, fleet }: Written): Listener[] {
   if (mqtt.listeners) return mqtt.listeners.map(listenerOf);
-  if (mqtt.sources.length > 0) return [];
+  if (mqtt.sources.length > 0 || nats.sources.length > 0 || fleet) return [];
   return [listenerOf(v.parse(listenerSchema, { bind: defaultBind }))];
 }
 

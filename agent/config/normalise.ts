@@ -4,6 +4,7 @@
  */
 import { gatewayDefault } from './gateway.ts';
 import { clientOf, clientTlsOf, listenersOf, sourceOf } from './normalise-mqtt.ts';
+import { fleetOf, natsSourceOf, natsUpstreamOf } from './normalise-nats.ts';
 import type { Written } from './schema.ts';
 import type {
   Config,
@@ -37,9 +38,11 @@ export function normalise(written: Written): Config {
   return {
     gateway,
     mqtt: {
-      listeners: listenersOf(written.mqtt),
+      listeners: listenersOf(written),
       sources: written.mqtt.sources.map((source, index) => sourceOf(source, index, gateway)),
     },
+    nats: { sources: written.nats.sources.map((source, i) => natsSourceOf(source, i, gateway)) },
+    fleet: written.fleet ? fleetOf(written.fleet, gateway) : null,
     routes: written.routes.map(routeOf),
     upstreams,
     buffer: {
@@ -86,7 +89,7 @@ function upstreamOf(
   buffer: Written['buffer'],
   clientId: string,
 ): UpstreamConfig {
-  const { kafka, file, mqtt, from } = upstream;
+  const { kafka, file, mqtt, nats, from } = upstream;
   const over = upstream.lag.over ?? (kafka || isOnly ? 'hold' : 'skip');
   const lag: Lag = {
     bytes: upstream.lag.bytes ?? (over === 'hold' ? buffer.bytes : skipBytes(buffer.bytes)),
@@ -99,6 +102,7 @@ function upstreamOf(
   };
   if (kafka) return { kind: 'kafka', ...kafkaOf(kafka), lag, drain, from };
   if (mqtt) return { kind: 'mqtt', ...mqttOf(mqtt, clientId), lag, drain, from };
+  if (nats) return { kind: 'nats', ...natsUpstreamOf(nats, clientId), lag, drain, from };
   if (!file) throw new TypeError('relations.ts lets no upstream pass that is none of them');
   const { directory, rotateBytes, rotateEvery } = file;
   return { kind: 'file', directory, rotateBytes, rotateEveryMs: rotateEvery, lag, drain, from };

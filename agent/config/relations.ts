@@ -16,6 +16,7 @@ import {
 } from './draft.ts';
 import { relateClients } from './relations-clients.ts';
 import { relateMqtt } from './relations-mqtt.ts';
+import { relateNats } from './relations-nats.ts';
 import { relateRoutes } from './relations-routes.ts';
 import type { Address, KeyPath } from './types.ts';
 import { isLoopback, showAddress, showSize } from './units.ts';
@@ -31,6 +32,7 @@ export function relate(written: DraftMap, draft: DraftMap, complain: Complain): 
   relateUpstreams(mapOf(written.upstreams), draft, complain);
   relateMqtt(draft, complain);
   relateClients(draft, complain);
+  relateNats(written, draft, complain);
   relateRoutes(draft, Object.keys(mapOf(written.upstreams)), complain);
   relateLimits(draft, complain);
 }
@@ -74,7 +76,7 @@ function relateListeners(draft: DraftMap, complain: Complain): void {
     bind(mapOf(listener), ['mqtt', 'listeners', index], plainListener);
   }
   bind(mapOf(draft.http), ['http'], plainHttp);
-  const sources = listOf(mapOf(draft.mqtt).sources);
+  const sources = [...listOf(mapOf(draft.mqtt).sources), ...listOf(mapOf(draft.nats).sources)];
   if (Array.isArray(mapOf(draft.mqtt).listeners) && listeners.length + sources.length === 0) {
     const message = 'no listener and no source: no device can be heard';
     complain(['mqtt', 'listeners'], message, 'Add one with bind: 127.0.0.1:1883.', warning);
@@ -120,14 +122,14 @@ function relateUpstreams(written: DraftMap, draft: DraftMap, complain: Complain)
 }
 
 function relateKind(upstream: DraftMap, path: KeyPath, complain: Complain): void {
-  const kinds = ['kafka', 'mqtt', 'file'].filter((kind) => Object.hasOwn(upstream, kind));
-  const later = ['nats', 'amqp', 'http'].some((kind) => Object.hasOwn(upstream, kind));
+  const kinds = ['kafka', 'mqtt', 'nats', 'file'].filter((kind) => Object.hasOwn(upstream, kind));
+  const later = ['amqp', 'http'].some((kind) => Object.hasOwn(upstream, kind));
   if (kinds.length === 1 || (later && kinds.length === 0)) return;
   const remedy =
-    'Give it one of kafka: { brokers: [host:9092] }, mqtt: { url: mqtt://host:1883 } and' +
-    ' file: { directory: ./out }.';
+    'Give it one of kafka: { brokers: [host:9092] }, mqtt: { url: mqtt://host:1883 },' +
+    ' nats: { servers: [nats://host:4222] } and file: { directory: ./out }.';
   const several = `is ${kinds.join(' and ')} at once`;
-  const message = kinds.length === 0 ? 'is none of kafka, mqtt and file' : several;
+  const message = kinds.length === 0 ? 'is none of kafka, mqtt, nats and file' : several;
   complain(path, message, remedy, { part: 'key' });
 }
 

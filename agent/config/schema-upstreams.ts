@@ -21,6 +21,7 @@ import {
   text,
 } from './scalars.ts';
 import { clientTls, credentials, object } from './schema-connections.ts';
+import { natsUpstream } from './schema-nats.ts';
 import { showDuration, showSize } from './units.ts';
 
 const hot = 'hot';
@@ -156,10 +157,11 @@ const mqtt = object('An MQTT server: its PUBACK or PUBCOMP confirms.', {
   ...credentials,
 });
 
-export const upstream = object('One place that events go to: kafka, mqtt or file.', {
+export const upstream = object('One place that events go to: kafka, mqtt, nats or file.', {
   kafka: v.optional(kafka),
   file: v.optional(file),
   mqtt: v.optional(mqtt),
+  nats: v.optional(natsUpstream),
   lag: v.optional(lag, {}),
   drain: v.optional(drain, {}),
   from: v.optional(

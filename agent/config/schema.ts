@@ -38,6 +38,7 @@ import {
 } from './scalars.ts';
 import { object } from './schema-connections.ts';
 import { listener, source } from './schema-mqtt.ts';
+import { fleet, natsSource } from './schema-nats.ts';
 import { upstream } from './schema-upstreams.ts';
 import { showDuration, showSize } from './units.ts';
 
@@ -231,6 +232,16 @@ export const configSchema = object('The config of a tidegate agent.', {
     }),
     {},
   ),
+  nats: v.optional(
+    object('Devices that speak NATS.', {
+      sources: v.optional(
+        v.pipe(v.array(natsSource), noted({ description: 'Servers that we listen at.' })),
+        [],
+      ),
+    }),
+    {},
+  ),
+  fleet: v.optional(fleet),
   routes: v.pipe(
     v.array(route),
     v.maxLength(routesMax, complaint(`has more than ${routesMax} routes`, 'Merge routes.')),

@@ -6,6 +6,7 @@
  * limit" in a rate, Infinity "no bound" in an age.
  */
 import type { Delivery } from '../buffer/protocol.ts';
+import type { FleetConfig, NatsSourceConfig, NatsUpstreamOwn } from './types-nats.ts';
 
 export interface Address {
   readonly host: string;
@@ -168,7 +169,15 @@ export interface FileUpstreamConfig extends UpstreamBase {
   readonly rotateEveryMs: number;
 }
 
-export type UpstreamConfig = KafkaUpstreamConfig | FileUpstreamConfig | MqttUpstreamConfig;
+export interface NatsUpstreamConfig extends UpstreamBase, NatsUpstreamOwn {
+  readonly kind: 'nats';
+}
+
+export type UpstreamConfig =
+  | KafkaUpstreamConfig
+  | FileUpstreamConfig
+  | MqttUpstreamConfig
+  | NatsUpstreamConfig;
 
 export interface Config {
   readonly gateway: string;
@@ -176,6 +185,8 @@ export interface Config {
     readonly listeners: readonly Listener[];
     readonly sources: readonly MqttSourceConfig[];
   };
+  readonly nats: { readonly sources: readonly NatsSourceConfig[] };
+  readonly fleet: FleetConfig | null;
   readonly routes: readonly Route[];
   readonly upstreams: Readonly<Record<string, UpstreamConfig>>;
   readonly buffer: {

@@ -33,7 +33,7 @@ export interface FrameProperties {
 }
 
 /** What an upstream speaks: it decides the names of headers and the grammar of topics. */
-export type Binding = 'kafka' | 'mqtt' | 'file';
+export type Binding = 'kafka' | 'mqtt' | 'nats' | 'file';
 
 /** What MQTT alone can carry on as what it was. */
 export interface Carried {
@@ -202,6 +202,10 @@ const faultOf: Readonly<Record<Binding, (topic: string) => Place['fault']>> = {
     const fits = topic !== '' && Buffer.byteLength(topic) <= topicNameBytesMax; // [MQTT-4.7.3-1]
     if (fits && !notInTopicName.test(topic)) return null;
     return { code: 'topicInvalid', detail: `rendered Topic Name ${JSON.stringify(topic)}` };
+  },
+  nats: (topic) => {
+    if (topic !== '') return null;
+    return { code: 'topicInvalid', detail: `rendered subject ${JSON.stringify(topic)}` };
   },
   file: () => null,
 };

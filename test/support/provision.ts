@@ -18,6 +18,7 @@ interface Tool {
 const jres = ['openjdk-17-jre-headless', 'openjdk-21-jre-headless', 'openjdk-25-jre-headless'];
 const tools: readonly Tool[] = [
   { command: 'mosquitto', packages: ['mosquitto'], for: 'an MQTT broker to compare with' },
+  { command: 'nats-server', packages: ['nats-server'], for: 'NATS and JetStream' },
   { command: 'strace', packages: ['strace'], for: 'the order of sync and PUBACK, from outside' },
   { command: 'openssl', packages: ['openssl'], for: 'certificates of the tests' },
   { command: 'java', packages: jres, for: 'Apache Kafka, Java 17 or later', kafka: true },

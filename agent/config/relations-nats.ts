@@ -1,0 +1,93 @@
+/**
+ * What must hold for NATS: a source is core subjects or one stream, one way to log in, plain text
+ * only on this machine, no hold that would block every publisher, and core NATS as an upstream only
+ * where nothing has to be confirmed.
+ */
+import { type Complain, type DraftMap, listOf, mapOf, targetsOf, textOf } from './draft.ts';
+import type { KeyPath } from './types.ts';
+import { isLoopback, showAddress } from './units.ts';
+
+const logins = ['username', 'token', 'nkey', 'creds'] as const;
+const ofStreams = ['durable', 'acks', 'from'] as const;
+const deviceShape = /^(?:\{topic\}|\{[1-9]\d?\}|header:[!-9;-~]+)$/;
+
+/** @param written the tree as written: a default says nothing about what was meant */
+export function relateNats(written: DraftMap, draft: DraftMap, complain: Complain): void {
+  const sources = listOf(mapOf(written.nats).sources);
+  for (const [index, value] of listOf(mapOf(draft.nats).sources).entries()) {
+    const path = ['nats', 'sources', index];
+    relateClient(mapOf(value), path, complain);
+    relateSource(mapOf(value), mapOf(sources[index]), path, complain);
+  }
+  if (draft.fleet !== undefined) relateClient(mapOf(draft.fleet), ['fleet'], complain);
+  for (const [name, value] of Object.entries(mapOf(draft.upstreams))) {
+    const { nats } = mapOf(value);
+    if (nats === undefined) continue;
+    relateClient(mapOf(nats), ['upstreams', name, 'nats'], complain);
+    if (mapOf(nats).jetstream === false) relateCore(name, draft, complain);
+  }
+}
+
+function relateClient(map: DraftMap, path: KeyPath, complain: Complain): void {
+  const servers = Array.isArray(map.servers) ? map.servers : [map.servers];
+  for (const [index, server] of servers.entries()) {
+    const { host, port, tls } = mapOf(server);
+    if (typeof host !== 'string' || typeof port !== 'number') continue;
+    const here = [...path, 'servers', ...(Array.isArray(map.servers) ? [index] : [])];
+    if (tls === true || map.insecure === true || isLoopback(host)) continue;
+    const message = `${showAddress({ host, port })} would be spoken to in plain text`;
+    complain(here, message, 'Write tls://, or say insecure: true on a trusted network.');
+  }
+  const used = logins.filter((key) => map[key] !== undefined);
+  if (used.length > 1) {
+    const message = `${used.join(' and ')} are two ways to log in`;
+    complain([...path, used[1] as string], message, 'Keep one of them.');
+  }
+  if ((map.username === undefined) !== (map.password === undefined)) {
+    const [one, other] =
+      map.username === undefined ? ['password', 'username'] : ['username', 'password'];
+    complain([...path, one], `${one} without ${other}`, `Add ${other}.`);
+  }
+  const tls = mapOf(map.tls);
+  if ((tls.certificate === undefined) !== (tls.key === undefined)) {
+    const one = tls.certificate === undefined ? 'key' : 'certificate';
+    const other = one === 'key' ? 'certificate' : 'key';
+    complain([...path, 'tls', one], `${one} without ${other}`, `Add ${other}: FILE.`);
+  }
+  const isPlain = servers.every((server) => mapOf(server).tls === false);
+  if (map.tls !== undefined && isPlain) {
+    complain([...path, 'tls'], 'is about TLS, which is not used there', 'Write tls:// servers.');
+  }
+}
+
+function relateSource(map: DraftMap, written: DraftMap, path: KeyPath, complain: Complain): void {
+  const device = textOf(map.device);
+  if (device !== null && !deviceShape.test(device)) {
+    const remedy = 'Write {topic}, {1} for the first wildcard of the route, or header:NAME.';
+    complain([...path, 'device'], `${device} does not name who published`, remedy);
+  }
+  if (map.stream === undefined) {
+    if (map.subjects === undefined) {
+      const remedy = 'Add subjects: [plant.>], or stream: NAME for JetStream.';
+      complain(path, 'listens to nothing', remedy);
+    }
+    for (const key of ofStreams) {
+      if (written[key] === undefined) continue;
+      complain([...path, key], `${key} is for JetStream`, 'Add stream: NAME, or take it out.');
+    }
+  } else if (map.queue !== undefined) {
+    const remedy = 'Take it out: agents that share a durable share its messages.';
+    complain([...path, 'queue'], 'queue is for core NATS', remedy);
+  }
+}
+
+function relateCore(name: string, draft: DraftMap, complain: Complain): void {
+  for (const [index, route] of listOf(draft.routes).entries()) {
+    for (const { target, path } of targetsOf(mapOf(route), ['routes', index])) {
+      if (textOf(target.upstream) !== name || target.delivery === 'at-most-once') continue;
+      const message = `core NATS (upstreams.${name}) confirms nothing`;
+      const remedy = 'Write delivery: at-most-once here, or jetstream: true there.';
+      complain([...path, 'delivery'], message, remedy);
+    }
+  }
+}

@@ -66,7 +66,7 @@ export const natsPullBytes = 4 * MIB;
 export const natsPullExpiresMs = 30_000;
 export const natsPullHeartbeatMs = 5_000;
 /** What a consumer waits for an acknowledgement; while we hold, it is told at a third of it. */
-export const natsAckWaitMs = 10_000;
+export const natsAckWaitMs = 5_000;
 /** Messages of core NATS that wait for the path, of one source; beyond it they are dropped. */
 export const natsWaitingMessages = 8_192;
 export const natsWaitingBytes = 8 * MIB;

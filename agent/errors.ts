@@ -152,6 +152,16 @@ const table = {
     exit: 65,
     remedy: 'Let layers share what is the same; a config fits into one message of NATS.',
   },
+  natsStreamMissing: {
+    class: 'retry',
+    exit: 69,
+    remedy: 'Create the stream (nats stream add), or mend its name; it is looked for again.',
+  },
+  natsConsumerUnsuited: {
+    class: 'retry',
+    exit: 69,
+    remedy: 'Name another durable, or none: then one is made that suits.',
+  },
   natsNoResponders: {
     class: 'retry',
     exit: 69,

@@ -44,9 +44,9 @@ export class NatsLink {
     return this.#state;
   }
 
-  /** null while there is none. */
+  /** null while there is none; also that of one whose `up` is not done. */
   get connection(): NatsConnection | null {
-    return this.#state === 'up' ? this.#connection : null;
+    return this.#connection;
   }
 
   open(): void {
@@ -93,6 +93,12 @@ export class NatsLink {
     const ours = error instanceof TidegateError ? error : null;
     this.#parts.down(ours ?? new TidegateError('internal', messageOf(error)), delayMs);
     this.#timer = setTimeout(() => void this.#connect(), delayMs);
+  }
+
+  /** What came over the connection is no good: another one is made after the back-off. */
+  fail(error: TidegateError): void {
+    this.#connection?.destroy();
+    this.#lost(error);
   }
 
   /** No further attempt; the connection stays until `close`. */

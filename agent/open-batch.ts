@@ -37,6 +37,11 @@ export class OpenBatch {
     return this.#core.core.segmentFrames() === 0 && this.#changes.length === 0;
   }
 
+  /** Number of the frame that is appended next. */
+  get nextFrame(): number {
+    return this.#firstFrame + this.#core.core.segmentFrames();
+  }
+
   /** @returns `commit` */
   owes(source: Source, commit = this.commit): number {
     const sources = this.#owed.get(commit) ?? new Set();

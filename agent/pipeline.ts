@@ -25,7 +25,7 @@ export interface PathParts {
   readonly buffer: Appender;
   readonly holds: HoldQueue;
   readonly clock: Clock;
-  readonly telemetry: { frames(verdict: VerdictName, count: number): void };
+  readonly telemetry: { frames(verdict: VerdictName, count: number, protocol?: 'nats'): void };
   readonly commitEveryMs: number;
 }
 
@@ -46,19 +46,21 @@ export class Pipeline {
   get openCommit(): number {
     return this.#open.commit;
   }
+  get nextFrame(): number {
+    return this.#open.nextFrame;
+  }
 
   take(source: Source, bytes: Uint8Array, budget: number): Taken {
     const { core: path, clock, holds, telemetry } = this.#parts;
-    const { core } = path;
     const rows = path.ingest(source, bytes, clock, budget);
-    const reason = stopNames[core.stop()] as StopName;
+    const reason = stopNames[path.core.stop()] as StopName;
     const taken = { ...path.stopped(), reason };
     for (let row = 0; row < rows; row++) {
       const verdict = tellRow(path, row, source);
       if (verdict === 'admit' || verdict === 'bury') this.#open.owes(source);
-      if (verdict !== null) telemetry.frames(verdict, 1);
+      if (verdict !== null) telemetry.frames(verdict, 1, source.protocol);
     }
-    if (core.segmentFrames() > 0) this.#sealSoon();
+    if (path.core.segmentFrames() > 0) this.#sealSoon();
     if (reason === 'segmentFull') return this.#makeRoom(source, taken);
     if (reason === 'held') path.holdOn(holds, source);
     return taken;
@@ -79,9 +81,7 @@ export class Pipeline {
     return this.#open.isCrowded;
   }
 
-  captures(topicName: Uint8Array): boolean {
-    return this.#parts.core.captures(topicName);
-  }
+  readonly captures = (topicName: Uint8Array) => this.#parts.core.captures(topicName);
 
   /** From the next chunk on; what is open is sealed under the routes it was taken by. */
   install(routes: readonly Route[], routeIds: readonly number[]): void {

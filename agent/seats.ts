@@ -1,6 +1,6 @@
 /**
- * The MQTT seats of a config: listeners, with what stands behind each and who may come in, and
- * sources. Made from the config, and changed with it: a seat whose part of the config is the same
+ * The seats of a config: MQTT listeners, with what stands behind each and who may come in, and
+ * sources at MQTT brokers and NATS servers. Made from the config, and changed with it: a seat whose part of the config is the same
  * stays, with its connections. A change is prepared (all that can fail), then made at one point
  * between two chunks, together with the routes.
  */
@@ -15,8 +15,9 @@ import { AllowRules } from './ingress/allow.ts';
 import { PartialBudget } from './ingress/partials.ts';
 import { Sessions } from './ingress/sessions.ts';
 import { Wills } from './ingress/wills.ts';
-import { type Change, Kept } from './kept.ts';
+import { type Change, Kept, type Part } from './kept.ts';
 import { ListenerPart } from './listener-part.ts';
+import { NatsSourcePart } from './nats-source-part.ts';
 import type { Pipeline } from './pipeline.ts';
 import { SourcePart } from './source-part.ts';
 
@@ -25,6 +26,16 @@ export interface SeatParts {
   readonly path: Pipeline;
   readonly report: Report;
   readonly connectionsChanged: (delta: number) => void;
+}
+
+/** A source, whatever it speaks. */
+interface AnySourcePart extends Part {
+  readonly source: {
+    readonly name: string;
+    readonly state: string;
+    readonly lastError: string | null;
+    readonly held: boolean;
+  };
 }
 
 export interface SeatsChange {
@@ -40,7 +51,7 @@ export class Seats {
   readonly #parts: SeatParts;
   readonly #partials = new PartialBudget(partialPacketsBytes);
   readonly #listeners = new Kept<ListenerPart>();
-  readonly #sources = new Kept<SourcePart>();
+  readonly #sources = new Kept<AnySourcePart>();
   readonly #sessions: Sessions;
   readonly #wills: Wills;
   #broker: EmbeddedBroker | null = null;
@@ -111,15 +122,15 @@ export class Seats {
     );
   }
 
-  async #prepareSources({ mqtt: { sources } }: Config): Promise<Change> {
-    const needs = { ...this.#parts, sessions: this.#sessions };
-    const keys = keysOf(sources);
+  async #prepareSources({ mqtt, nats, gateway }: Config): Promise<Change> {
+    const needs = { ...this.#parts, sessions: this.#sessions, gateway };
+    const makes: (() => Promise<AnySourcePart>)[] = [
+      ...mqtt.sources.map((source) => () => SourcePart.make(source, needs)),
+      ...nats.sources.map((source) => () => NatsSourcePart.make(source, needs)),
+    ];
+    const keys = keysOf([...mqtt.sources, ...nats.sources]);
     return await this.#sources.prepare(
-      new Map(
-        sources.map((source, index) => {
-          return [keys[index] ?? '', () => SourcePart.make(source, needs)];
-        }),
-      ),
+      new Map(makes.map((make, index) => [keys[index] ?? '', make])),
     );
   }
 

@@ -25,6 +25,8 @@ export const AUTHENTICATES: i32 = 128;
 export const SESSION_ENDS: i32 = 256;
 /** No CONNACK yet, and AUTH goes to and fro: nothing but AUTH and DISCONNECT may come. */
 export const AUTH_PENDING: i32 = 512;
+/** The chunk holds messages as `message.ts` has them, not MQTT Control Packets. */
+export const MESSAGES: i32 = 1024;
 
 export const END: i32 = 0;
 export const PARTIAL: i32 = 1;

@@ -10,8 +10,8 @@ import {
 } from './layout';
 import { FAULT_ARGUMENT, FAULT_FIELD_LENGTH, FAULT_NONE } from './fault';
 import {
-  AFTER_CONNECT, CAPTURE, DOWN, END, FIRST, HELD, PARTIAL, TABLE_FULL, beginCall, faulted, flags,
-  held, refuse, version, wanted,
+  AFTER_CONNECT, CAPTURE, DOWN, END, FIRST, HELD, MESSAGES, PARTIAL, TABLE_FULL, beginCall,
+  faulted, flags, held, refuse, version, wanted,
 } from './call';
 import {
   beginConnect, clientIdAt, clientIdLength, connackCode, connackFlags, connectAuthenticates,
@@ -24,7 +24,8 @@ import {
   AUTH, CONNACK, CONNECT, DISCONNECT, PUBLISH, PUBREL, SUBSCRIBE, UNSUBSCRIBE, measure, packetEnd,
   packetNeeded, readIdentifier,
 } from './mqtt';
-import { beginPublishes, takePublish } from './publish';
+import { messageEnd } from './message';
+import { beginPublishes, takeMessage, takePublish } from './publish';
 import { BIT_AUTHENTICATES, BIT_SESSION_ENDS, beginRow, put } from './row';
 import { beginSeen, endSeen, release } from './seen';
 import { subscriptionFault } from './subscribe';
@@ -50,7 +51,7 @@ export function heldShared(): i32 { return stopped == HELD && askedShared ? 1 : 
 function takeConnect(row: i32, at: i32, first: i32): i32 {
   const found = readConnect(first);
   if (found != FAULT_NONE) return refuse(found);
-  beginRow(row, at, first, keepAliveSeconds);
+  beginRow(row, at, packetEnd, first, keepAliveSeconds);
   put(row, ROW_FIRST_BYTE, connectFlags);
   put(row, ROW_TOPIC_NAME_OFFSET, clientIdAt);
   put(row, ROW_TOPIC_NAME_BYTES, clientIdLength);
@@ -65,7 +66,7 @@ function takeConnect(row: i32, at: i32, first: i32): i32 {
 function takeConnack(row: i32, at: i32, first: i32): i32 {
   const found = readConnack(version);
   if (found != FAULT_NONE) return refuse(found);
-  beginRow(row, at, first, connackCode);
+  beginRow(row, at, packetEnd, first, connackCode);
   put(row, ROW_FIRST_BYTE, connackFlags);
   put(row, ROW_PROPERTIES_OFFSET, connectPropertiesAt);
   put(row, ROW_PROPERTIES_BYTES, connectPropertiesLength);
@@ -92,7 +93,7 @@ function takePacket(row: i32, at: i32): i32 {
   const identifier = coded ? reasonCode : readIdentifier(first);
   if (identifier < 0) return refuse(FAULT_FIELD_LENGTH);
   if (type == PUBREL) release(identifier);
-  beginRow(row, at, first, identifier);
+  beginRow(row, at, packetEnd, first, identifier);
   return type == DISCONNECT && !(flags & DOWN) ? LEFT : END;
 }
 
@@ -129,6 +130,25 @@ function scan(end: i32, most: i32): i32 {
   return rows;
 }
 
+/** The same for messages, which are whole. @returns rows written */
+function scanMessages(end: i32): i32 {
+  let at = CHUNK_OFFSET;
+  let rows = 0;
+  while (at < end && stopped == END) {
+    if (rows == TABLE_ROWS) {
+      stopped = TABLE_FULL;
+    } else {
+      stopped = takeMessage(TABLE_OFFSET + rows * ROW_BYTES, at, end);
+      if (stopped == END) {
+        at = messageEnd;
+        rows++;
+      }
+    }
+  }
+  consumedBytes = at - CHUNK_OFFSET;
+  return rows;
+}
+
 /**
  * Arguments: see `agent/frames/abi.ts`.
  * @param maxPacket bytes; 0 is what the chunk holds
@@ -157,7 +177,8 @@ export function ingest(
   beginPublishes(budget);
   beginSeen(seenIdentifiers);
   const most = maxPacket > 0 ? min(maxPacket, CHUNK_BYTES) : CHUNK_BYTES;
-  const rows = scan(CHUNK_OFFSET + bytes, most);
+  const end = CHUNK_OFFSET + bytes;
+  const rows = flags & MESSAGES ? scanMessages(end) : scan(end, most);
   endSeen(rows);
   return rows;
 }

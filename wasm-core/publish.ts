@@ -1,6 +1,7 @@
 /**
  * One PUBLISH: read → Topic Name resolved → allowed → routed → (captured) room made sure of →
- * limits asked → charged and appended → row written. Whatever stops it before the row leaves no
+ * limits asked → charged and appended → row written. A message of another protocol takes the same
+ * way. Whatever stops it before the row leaves no
  * trace of it: the host calls again with the same bytes.
  */
 import {
@@ -11,7 +12,7 @@ import {
 } from './layout';
 import { FAULT_NONE } from './fault';
 import {
-  ALLOW, BUDGET, CAPTURE, CAPTURE_QOS2, CLOCK_UNSYNCED, COPY_ALL, DOWN, END, SEGMENT_FULL,
+  ALLOW, BUDGET, CAPTURE, CAPTURE_QOS2, CLOCK_UNSYNCED, COPY_ALL, DOWN, END, MESSAGES, SEGMENT_FULL,
   call, clientBytes, flags, holdBy, refuse, resolvedBytes, upMs, wallMs, wantAlias,
 } from './call';
 import { allowed } from './allow';
@@ -20,9 +21,14 @@ import {
   OVER_DROP, OVER_HOLD, askLimits, askedOver, beginDevice, chargeLimits,
 } from './limits';
 import {
+  eventIdAt, eventIdLength, messageEnd, messageNameAt, messageNameLength, messagePayloadAt,
+  messagePropertiesAt, messagePropertiesLength, readMessage,
+} from './message';
+import {
   packetEnd, packetIdentifier, payloadAt, propertiesAt, propertiesLength, publishAlias,
   publishExpiry, readPublish, topicNameAt, topicNameLength,
 } from './mqtt';
+import { EXPIRY_ABSENT } from './properties';
 import {
   firstLimitOf, isLocal, maxPayloadOf, routeOf, storedIdOf, wantedLocally,
 } from './routes';
@@ -33,15 +39,23 @@ import {
 import { remember, seen } from './seen';
 import {
   BURY_LIMIT, BURY_NONE, BURY_PAYLOAD_TOO_LARGE, FRAME_CLOCK_UNSYNCED, FRAME_FIXED_BYTES,
-  FRAME_PROPERTIES, appendFrame, segmentFits,
+  FRAME_PROPERTIES, PROTOCOL_MQTT, PROTOCOL_NATS, appendFrame, segmentFits,
 } from './segment';
 
 const QOS_2: i32 = 2;
 const BIT_DUP_SHIFT: i32 = 1; // 8 in the first byte, 4 in the row
 
-/** Topic Name of this PUBLISH, in place or by its alias. */
+/** A message is what a PUBLISH of QoS 1 would be. */
+const MESSAGE_FIRST_BYTE: i32 = 0x32;
+
+/** Of what is in hand. Its Topic Name, in place or by its alias. */
 let nameAt: i32 = 0;
 let nameLength: i32 = 0;
+let propsAt: i32 = 0;
+let propsLength: i32 = 0;
+let bodyAt: i32 = 0;
+let bodyLength: i32 = 0;
+let expiry: u32 = EXPIRY_ABSENT;
 
 let verdict: i32 = PASS;
 let route: i32 = -1;
@@ -83,11 +97,12 @@ function resolveName(at: i32): bool {
 /** The verdict on a captured PUBLISH, and its place in the segment. */
 function rate(first: i32, packetBytes: i32): i32 {
   if (admitted >= mayAdmit) return BUDGET;
-  const payloadBytes = packetEnd - payloadAt;
-  nameDevice(route, nameAt, nameLength, propertiesAt, propertiesLength);
+  const isMessage = (flags & MESSAGES) != 0;
+  const idLength = isMessage ? eventIdLength : 0;
+  nameDevice(route, nameAt, nameLength, propsAt, propsLength);
   if (namedByFrame()) beginDevice();
-  const named = deviceLength + nameLength + clientBytes;
-  if (!segmentFits(FRAME_FIXED_BYTES + named + propertiesLength + payloadBytes)) {
+  const named = deviceLength + nameLength + clientBytes + idLength;
+  if (!segmentFits(FRAME_FIXED_BYTES + named + propsLength + bodyLength)) {
     return SEGMENT_FULL;
   }
   verdict = ADMIT;
@@ -108,15 +123,16 @@ function rate(first: i32, packetBytes: i32): i32 {
     }
   }
   const most = maxPayloadOf(route);
-  if (reason == BURY_NONE && most > 0 && payloadBytes > most) {
+  if (reason == BURY_NONE && most > 0 && bodyLength > most) {
     verdict = BURY;
     reason = BURY_PAYLOAD_TOO_LARGE;
   }
   const clock = flags & CLOCK_UNSYNCED ? FRAME_CLOCK_UNSYNCED : 0;
   appendFrame(
-    route, storedIdOf(route), first, reason, clock | (propertiesLength > 0 ? FRAME_PROPERTIES : 0),
-    wallMs, upMs, publishExpiry, deviceAt, deviceLength, nameAt, nameLength,
-    propertiesAt, propertiesLength, payloadAt, payloadBytes, CLIENT_OFFSET, clientBytes,
+    isMessage ? PROTOCOL_NATS : PROTOCOL_MQTT,
+    route, storedIdOf(route), first, reason, clock | (propsLength > 0 ? FRAME_PROPERTIES : 0),
+    wallMs, upMs, expiry, deviceAt, deviceLength, nameAt, nameLength,
+    propsAt, propsLength, bodyAt, bodyLength, eventIdAt, idLength, CLIENT_OFFSET, clientBytes,
   );
   admitted++;
   return END;
@@ -161,20 +177,49 @@ export function takePublish(row: i32, at: i32, first: i32): i32 {
   const found = readPublish(first);
   if (found != FAULT_NONE) return refuse(found);
   if (!resolveName(at)) return wantAlias(publishAlias);
+  propsAt = propertiesAt;
+  propsLength = propertiesLength;
+  bodyAt = payloadAt;
+  bodyLength = packetEnd - payloadAt;
+  expiry = publishExpiry;
   const qos = (first >> 1) & 3;
   const halted = judge(first, qos, packetEnd - at);
   if (halted != END) return halted;
-  putPacket(row, at, first, packetIdentifier);
+  putPacket(row, at, packetEnd, first, packetIdentifier);
+  put(row, ROW_TOPIC_ALIAS, publishAlias);
+  put(row, ROW_BITS, bitsOf(first, qos));
+  putJudged(row);
+  return END;
+}
+
+/** The message at `at`, before `end`. @returns END when its row is written, else why not */
+export function takeMessage(row: i32, at: i32, end: i32): i32 {
+  const found = readMessage(at, end);
+  if (found != FAULT_NONE) return refuse(found);
+  nameAt = messageNameAt;
+  nameLength = messageNameLength;
+  propsAt = messagePropertiesAt;
+  propsLength = messagePropertiesLength;
+  bodyAt = messagePayloadAt;
+  bodyLength = messageEnd - messagePayloadAt;
+  expiry = EXPIRY_ABSENT;
+  const halted = judge(MESSAGE_FIRST_BYTE, 1, messageEnd - at);
+  if (halted != END) return halted;
+  putPacket(row, at, messageEnd, MESSAGE_FIRST_BYTE, 0);
+  put(row, ROW_TOPIC_ALIAS, 0);
+  put(row, ROW_BITS, 1 << QOS_SHIFT);
+  putJudged(row);
+  return END;
+}
+
+function putJudged(row: i32): void {
   put(row, ROW_VERDICT, verdict);
   put(row, ROW_ROUTE, route);
   put(row, ROW_TOPIC_NAME_OFFSET, nameAt);
   put(row, ROW_TOPIC_NAME_BYTES, nameLength);
-  put(row, ROW_PAYLOAD_OFFSET, payloadAt);
-  put(row, ROW_PAYLOAD_BYTES, packetEnd - payloadAt);
-  put(row, ROW_PROPERTIES_OFFSET, propertiesAt);
-  put(row, ROW_PROPERTIES_BYTES, propertiesLength);
-  put(row, ROW_TOPIC_ALIAS, publishAlias);
+  put(row, ROW_PAYLOAD_OFFSET, bodyAt);
+  put(row, ROW_PAYLOAD_BYTES, bodyLength);
+  put(row, ROW_PROPERTIES_OFFSET, propsAt);
+  put(row, ROW_PROPERTIES_BYTES, propsLength);
   put(row, ROW_LIMIT, limit);
-  put(row, ROW_BITS, bitsOf(first, qos));
-  return END;
 }

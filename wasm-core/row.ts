@@ -6,7 +6,6 @@ import {
   CHUNK_OFFSET, ROW_BYTES, ROW_END, ROW_FIRST_BYTE, ROW_LIMIT, ROW_PACKET_IDENTIFIER,
   ROW_PACKET_TYPE, ROW_ROUTE, ROW_START,
 } from './layout';
-import { packetEnd } from './mqtt';
 
 export const PASS: i32 = 0;
 export const ADMIT: i32 = 1;
@@ -35,18 +34,18 @@ export function put(row: i32, word: i32, value: i32): void {
 
 /** The words that every packet has. PUBLISH fills all others itself. */
 @inline
-export function putPacket(row: i32, from: i32, first: i32, identifier: i32): void {
+export function putPacket(row: i32, from: i32, end: i32, first: i32, identifier: i32): void {
   put(row, ROW_PACKET_TYPE, first >> 4);
   put(row, ROW_START, from - CHUNK_OFFSET);
-  put(row, ROW_END, packetEnd - CHUNK_OFFSET);
+  put(row, ROW_END, end - CHUNK_OFFSET);
   put(row, ROW_PACKET_IDENTIFIER, identifier);
   put(row, ROW_FIRST_BYTE, first);
 }
 
 /** A row whose other words are 0, with no route and no limit. */
-export function beginRow(row: i32, from: i32, first: i32, identifier: i32): void {
+export function beginRow(row: i32, from: i32, end: i32, first: i32, identifier: i32): void {
   for (let at = 0; at < ROW_BYTES; at += 8) store<u64>(row + at, 0);
-  putPacket(row, from, first, identifier);
+  putPacket(row, from, end, first, identifier);
   put(row, ROW_ROUTE, -1);
   put(row, ROW_LIMIT, -1);
 }

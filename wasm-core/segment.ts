@@ -32,10 +32,12 @@ const LAYOUT_VERSION: u16 = 1;
 const HEADER_BYTES: i32 = 64;
 const CRC_AT: i32 = 12;
 export const FRAME_FIXED_BYTES: i32 = 64;
-/** The last of the four lengths at 44. */
+/** In the four lengths at 44: key, event id, trace, client. */
+const EVENT_ID_BYTES_SHIFT: u64 = 16;
 const CLIENT_BYTES_SHIFT: u64 = 48;
 
-const PROTOCOL_MQTT: u8 = 1;
+export const PROTOCOL_MQTT: u8 = 1;
+export const PROTOCOL_NATS: u8 = 2;
 export const EXPIRY_NONE: u32 = 0xffffffff;
 export const BURY_NONE: i32 = 0;
 export const BURY_LIMIT: i32 = 1;
@@ -77,17 +79,17 @@ function put(to: i32, from: i32, bytes: i32): i32 {
 
 /** The caller asked `segmentFits(FRAME_FIXED_BYTES + all bytes)` before. */
 export function appendFrame(
-  routeIndex: i32, routeId: u32, firstByte: i32, reason: i32, flags: i32,
+  protocol: u8, routeIndex: i32, routeId: u32, firstByte: i32, reason: i32, flags: i32,
   arrivalMs: f64, livedMs: f64, expirySeconds: u32,
   device: i32, deviceBytes: i32, topicName: i32, topicNameBytes: i32,
   properties: i32, propertiesBytes: i32, payload: i32, payloadBytes: i32,
-  client: i32, clientBytes: i32,
+  eventId: i32, eventIdBytes: i32, client: i32, clientBytes: i32,
 ): void {
   const at = SEGMENT_OFFSET + used;
-  const named = deviceBytes + topicNameBytes + clientBytes;
+  const named = deviceBytes + topicNameBytes + clientBytes + eventIdBytes;
   store<u32>(at, FRAME_FIXED_BYTES + named + propertiesBytes + payloadBytes);
   store<u32>(at, routeId, 4);
-  store<u8>(at, PROTOCOL_MQTT, 8);
+  store<u8>(at, protocol, 8);
   // First byte: DUP 8, QoS 6, RETAIN 1.
   store<u8>(at, ((firstByte >> 1) & 3) | ((firstByte & 1) << 2) | (firstByte & 8), 9);
   store<u8>(at, reason, 10);
@@ -100,13 +102,18 @@ export function appendFrame(
   store<u32>(at, propertiesBytes, 36);
   store<u32>(at, payloadBytes, 40);
   // Key, event id and trace are filled by other protocols; client where it is not the device.
-  store<u64>(at, (<u64>clientBytes) << CLIENT_BYTES_SHIFT, 44);
+  store<u64>(
+    at,
+    ((<u64>clientBytes) << CLIENT_BYTES_SHIFT) | ((<u64>eventIdBytes) << EVENT_ID_BYTES_SHIFT),
+    44,
+  );
   store<i32>(at, -1, 52);
   store<u64>(at, 0, 56);
   let to = put(at + FRAME_FIXED_BYTES, device, deviceBytes);
   to = put(to, topicName, topicNameBytes);
   to = put(to, properties, propertiesBytes);
   to = put(to, payload, payloadBytes);
+  if (eventIdBytes > 0) to = put(to, eventId, eventIdBytes);
   if (clientBytes > 0) to = put(to, client, clientBytes);
   used = to - SEGMENT_OFFSET;
   frames++;

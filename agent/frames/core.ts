@@ -104,6 +104,8 @@ export const ingestFlags = {
   sessionEnds: 256,
   /** With `auth`, until CONNACK: nothing but AUTH and DISCONNECT may come. */
   authPending: 512,
+  /** The chunk holds messages (`wasm-core/message.ts`), not MQTT Control Packets. */
+  messages: 1024,
 } as const;
 
 /** Why `ingest` returned. `alias`: the next PUBLISH has only a Topic Alias, see `aliasWanted`. */

@@ -14,6 +14,7 @@ export const phaseFlags: Readonly<Record<Phase, number>> = {
   auth: ingestFlags.auth | ingestFlags.authPending,
   down: ingestFlags.down,
   source: ingestFlags.down | ingestFlags.capture | ingestFlags.captureQos2,
+  message: ingestFlags.messages | ingestFlags.capture,
 };
 
 /** @returns the verdict on a device's PUBLISH, null for every other packet */

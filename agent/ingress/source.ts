@@ -1,6 +1,7 @@
 /**
  * What the path asks of a source of frames: one connection in the listener seat or the source seat,
- * or a Will. The path calls a source back within `take`, row by row, and again after the commit.
+ * a Will, or a subscription at a NATS server. The path calls a source back within `take`, row by
+ * row, and again after the commit.
  */
 import type { SessionChange } from '../buffer/protocol.ts';
 import type { StopName, VerdictName } from '../frames/rows.ts';
@@ -38,9 +39,9 @@ export type Served = 'served' | 'more' | 'held';
 /**
  * `first`: only a CONNECT may come; `auth`: AUTH goes to and fro before CONNACK; `open`: a device
  * behind its CONNECT; `down`: packets of the broker to the device; `source`: packets of a broker to
- * us, whose PUBLISHes are captured.
+ * us, whose PUBLISHes are captured; `message`: messages of another protocol (message-chunk.ts).
  */
-export type Phase = 'first' | 'auth' | 'open' | 'down' | 'source';
+export type Phase = 'first' | 'auth' | 'open' | 'down' | 'source' | 'message';
 
 export interface Source {
   /** The device as records will name it, UTF-8. */
@@ -52,6 +53,8 @@ export interface Source {
   /** 0 before CONNECT. */
   readonly version: number;
   readonly phase: Phase;
+  /** Left out: MQTT. */
+  readonly protocol?: 'nats';
   /** Largest packet in bytes; 0 is any size. */
   readonly maxPacketBytes: number;
   /** Topic Name behind the Topic Alias of the first packet, or null. */
@@ -88,6 +91,8 @@ export interface Source {
 export interface Path {
   /** What is captured now is owed to this batch. */
   readonly openCommit: number;
+  /** Number in the log of what is captured next. */
+  readonly nextFrame: number;
   take(source: Source, bytes: Uint8Array, budget: number): Taken;
   /** Adds a change of session state to the open batch. @returns its commit */
   record(change: SessionChange, source: Source | null): number;

@@ -89,6 +89,8 @@ const noFrames = {
 /** Events that say why a frame got its verdict; their reasons are closed lists. */
 const verdictEvents: Partial<Record<EventName, CountedVerdict>> = {
   frameRefused: 'refuse',
+  messageRefused: 'refuse',
+  messageOverrun: 'drop',
   frameDropped: 'drop',
   frameBuried: 'bury',
   frameHeld: 'hold',
@@ -127,6 +129,8 @@ class LiveTelemetry implements Telemetry {
     const verdict = verdictEvents[name];
     if (verdict) this.frameReason(verdict, String(fields.reason ?? 'limit'), 1);
     if (name === 'frameRefused') this.frames('refuse', 1);
+    if (name === 'messageRefused') this.frames('refuse', 1, 'nats');
+    if (name === 'messageOverrun') this.frames('drop', 1, 'nats');
     if (this.#log.writes(name)) this.#lines.take(name, fields);
   };
 

@@ -7,7 +7,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { subjectOf } from '../agent/egress/nats-subject.ts';
-import { deviceRuleShift, deviceRules, ingestFlags, loadCore, stops } from '../agent/frames/core.ts';
+import {
+  deviceRuleShift,
+  deviceRules,
+  ingestFlags,
+  loadCore,
+  stops,
+} from '../agent/frames/core.ts';
 import { decodeProperties } from '../agent/frames/properties.ts';
 import { SegmentReader } from '../agent/frames/segment-reader.ts';
 import { MessageChunk, type MessageForm, messageBytes } from '../agent/ingress/message-chunk.ts';

@@ -6,12 +6,18 @@
  *   out   `event`, `lane` (on every change of state), `stopped`
  *   port  to the buffer thread: EgressToBuffer, BufferToEgress
  *
- * Only what a lane's upstream needs is loaded: the Kafka library costs some 50 MiB, MQTT.js 10.
+ * Only what a lane's upstream needs is loaded: the Kafka library costs some 50 MiB, MQTT.js 10,
+ * that of NATS 6.
  */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { BufferToEgress, LaneSpec } from './buffer/protocol.ts';
 import { BufferReader } from './buffer/reader.ts';
-import type { KafkaUpstreamConfig, MqttUpstreamConfig, UpstreamConfig } from './config/types.ts';
+import type {
+  KafkaUpstreamConfig,
+  MqttUpstreamConfig,
+  NatsUpstreamConfig,
+  UpstreamConfig,
+} from './config/types.ts';
 import { Forwarder } from './egress/forwarder.ts';
 import type { LaneStateTold } from './egress/lane-states.ts';
 import { LivedTime, type SegmentSource } from './egress/segment-source.ts';
@@ -91,6 +97,21 @@ async function mqttMaker(
     new MqttUpstream({ ...config, clientId }, { connect, sink, lived, random, once });
 }
 
+async function natsMaker(
+  config: NatsUpstreamConfig,
+  lane: LaneSpec,
+  lived: LivedTime,
+): Promise<MakeUpstream> {
+  const { connectNats: connect, sealedHeaders: headers } = await import('./nats-client.ts');
+  const { NatsUpstream } = await import('./egress/nats-upstream.ts');
+  const once = lane.delivery === 'at-most-once';
+  // Two lanes are two connections; the server lists them by name.
+  const name = once ? `${config.name}-once` : config.name;
+  const random = Math.random;
+  return (sink) =>
+    new NatsUpstream({ ...config, name }, { connect, headers, sink, lived, random, once });
+}
+
 async function upstreamMaker(
   start: EgressStart,
   lane: LaneSpec,
@@ -101,7 +122,7 @@ async function upstreamMaker(
   if (config === undefined) throw new TidegateError('internal', `no upstream ${lane.upstream}`);
   if (config.kind === 'kafka') return await kafkaMaker(config, lane, start.gateway, report);
   if (config.kind === 'mqtt') return await mqttMaker(config, lane, lived);
-  if (config.kind === 'nats') throw new TidegateError('internal', 'no NATS upstream yet');
+  if (config.kind === 'nats') return await natsMaker(config, lane, lived);
   const { FileUpstream } = await import('./egress/file.ts');
   const once = lane.delivery === 'at-most-once';
   // Two lanes do not write into one file.

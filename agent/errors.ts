@@ -167,6 +167,12 @@ const table = {
     exit: 69,
     remedy: 'Nothing at this NATS server answers there: is JetStream on, does the stream exist?',
   },
+  natsNoStream: {
+    class: 'retry',
+    exit: 69,
+    remedy:
+      'Create a JetStream stream that has this subject, or write unknownTopic: bury at the target.',
+  },
   natsTimeout: {
     class: 'retry',
     exit: 69,
@@ -181,14 +187,16 @@ const table = {
     class: 'bury',
     exit: 65,
     remedy:
-      'Raise what the upstream takes (Kafka: max.message.bytes), then replay the dead letter.',
+      'Raise what the upstream takes (Kafka: max.message.bytes, NATS: max_payload or the stream’s' +
+      ' max_msg_size), then replay the dead letter.',
   },
   recordInvalid: { class: 'bury', exit: 65, remedy: 'See the dead letter; mend, then replay it.' },
   topicInvalid: {
     class: 'bury',
     exit: 65,
     remedy:
-      'Mend the route’s topic template: Kafka takes [a-zA-Z0-9._-]{1,249}, MQTT no + # or NUL.',
+      'Mend the route’s topic template: Kafka takes [a-zA-Z0-9._-]{1,249}, MQTT no + # or NUL, NATS' +
+      ' no empty token.',
   },
   loop: {
     class: 'bury',
@@ -199,7 +207,9 @@ const table = {
   topicUnknown: {
     class: 'bury',
     exit: 65,
-    remedy: 'Create the Kafka topic, or set createTopics: true on the upstream.',
+    remedy:
+      'Create the Kafka topic, or set createTopics: true on the upstream; NATS: create a stream' +
+      ' that has this subject.',
   },
   tooManyTopics: {
     class: 'bury',

@@ -134,6 +134,12 @@ export function natsHeaders(lines: Iterable<readonly [name: string, value: strin
   return made;
 }
 
+/** Header lines that are bytes already, from `NATS/1.0` to the empty line. */
+export function sealedHeaders(bytes: Uint8Array): MsgHdrs {
+  // Of what it sends the library asks nothing else.
+  return { encode: () => bytes } as unknown as MsgHdrs;
+}
+
 function shuffled<T>(list: readonly T[]): T[] {
   return list
     .map((value) => ({ value, at: Math.random() }))

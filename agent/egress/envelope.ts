@@ -1,13 +1,14 @@
 /**
  * The CloudEvents 1.0 envelope, binary mode: attributes stand beside the value, which is the
- * payload as it came. Kafka binding, which files follow too, and MQTT binding (version 5):
+ * payload as it came. Kafka binding, which files follow too, and MQTT binding (version 5); NATS is
+ * in nats-headers.ts:
  *
  *   Kafka            MQTT             value
  *   ce_specversion   specversion      1.0
  *   ce_id            id               <gateway>/<epoch>/<frame number>, the same at every retry
  *   ce_source        source           //<gateway>/<protocol>/<device>
  *   ce_type          type             route's name
- *   ce_subject       subject          Topic Name
+ *   ce_subject       subject          Topic Name; of what came over NATS its subject
  *   ce_time          time             arrival, RFC 3339, UTC
  *   content-type     Content Type     of the MQTT 5 property
  *   mqtt-response-topic, mqtt-correlation-data (bytes), mqtt-payload-format (utf-8)
@@ -16,29 +17,32 @@
  *   tidegate-clock   tidegate-clock   unsynchronised: the time is from before the clock was set
  *
  * What depends on device and Topic Name alone is `fixed` and made once; `varying` is per frame.
- * User Properties ride along under their own names; one whose name is ours gets the prefix
- * `mqtt-`, so that a device cannot speak for the gateway. `tidegate-via` is the exception: there
- * the gateway is added to those before it.
+ * User Properties ride along under their own names; one whose name is ours gets the prefix `mqtt-`,
+ * or `source-` where it did not come over MQTT, so that a device cannot speak for the gateway.
+ * `tidegate-via` is the exception: there the gateway is added to those before it.
  */
+import { subjectOf } from './nats-subject.ts';
 import type { Binding, Frame, FrameProperties } from './record.ts';
 import { viaName } from './via.ts';
 
 /** Bytes only where Kafka takes them as they are: elsewhere they are written as base64. */
 export type Header = readonly [name: string, value: string | Uint8Array];
 
+const overMqtt = 1;
+const overNats = 2;
 const protocolNames: Readonly<Record<number, string>> = {
-  1: 'mqtt',
-  2: 'nats',
+  [overMqtt]: 'mqtt',
+  [overNats]: 'nats',
   3: 'http',
   4: 'amqp',
   5: 'agent',
 };
-const clockName = 'tidegate-clock';
+export const clockHeader: Header = ['tidegate-clock', 'unsynchronised'];
 const kafkaOwn =
   /^(ce_.*|tidegate-.*|content-type|mqtt-(response-topic|correlation-data|payload-format))$/i;
 const mqttOwn = /^(tidegate-.*|specversion|id|source|type|subject|time|datacontenttype)$/i;
 const mqttOwnWithout = /^tidegate-/i;
-const utf8Payload = 1;
+export const utf8Payload = 1;
 
 export interface FixedContext {
   readonly gateway: string;
@@ -48,38 +52,61 @@ export interface FixedContext {
   readonly topicName: string;
 }
 
-function prefixOf(binding: Binding): string {
-  return binding === 'mqtt' ? '' : 'ce_';
+const attributePrefixes: Readonly<Record<Binding, string>> = {
+  kafka: 'ce_',
+  mqtt: '',
+  nats: 'ce-',
+  file: 'ce_',
+};
+
+/** Of what rides along under a name that is ours. */
+export function ownPrefix(protocol: number): string {
+  return protocol === overMqtt ? 'mqtt-' : 'source-';
 }
 
 /** Headers that are the same for every frame of one device on one Topic Name. */
 export function fixedHeaders(context: FixedContext, binding: Binding): Header[] {
   const protocol = protocolNames[context.protocol] ?? 'unknown';
-  const ce = prefixOf(binding);
+  const ce = attributePrefixes[binding];
+  const { topicName } = context;
+  const subject = context.protocol === overNats ? subjectOf(topicName) : topicName;
   return [
     [`${ce}specversion`, '1.0'],
     [`${ce}type`, context.routeName],
     [`${ce}source`, `//${context.gateway}/${protocol}/${encodeURIComponent(context.device)}`],
-    [`${ce}subject`, context.topicName],
+    [`${ce}subject`, subject],
   ];
 }
 
 /** `envelope: none` of an MQTT upstream: what came goes on, and the way it took. */
-export function bareProperties(via: string, properties: FrameProperties | null): Header[] {
+export function bareProperties(
+  frame: Frame,
+  _epoch: string,
+  via: string,
+  properties: FrameProperties | null,
+): Header[] {
   const headers: Header[] = [];
-  for (const [name, value] of properties?.userProperties ?? [])
-    ride(headers, name, value, mqttOwnWithout);
+  rideAlong(headers, frame, properties, mqttOwnWithout);
   headers.push([viaName, via]);
   return headers;
 }
 
-function ride(headers: Header[], name: string, value: string, own: RegExp): void {
-  if (name === viaName) return;
-  headers.push([own.test(name) ? `mqtt-${name}` : name, value]);
+function rideAlong(
+  headers: Header[],
+  { protocol }: Frame,
+  properties: FrameProperties | null,
+  own: RegExp,
+): void {
+  if (properties === null) return;
+  const prefix = ownPrefix(protocol);
+  for (const [name, value] of properties.userProperties) {
+    if (name === viaName) continue;
+    headers.push([own.test(name) ? prefix + name : name, value]);
+  }
 }
 
 /** RFC 3339 of a wall clock in ms; frames of one burst share the last answer. */
-class Rfc3339 {
+export class Rfc3339 {
   #ms = Number.NaN;
   #text = '';
 
@@ -92,19 +119,35 @@ class Rfc3339 {
   }
 }
 
-export class Envelope {
+/** The event's id, the same at every retry. */
+export class EventId {
   readonly #gateway: string;
+  #prefix = '';
+  #epoch = '';
+
+  constructor(gateway: string) {
+    this.#gateway = gateway;
+  }
+
+  of(frame: Frame, epoch: string): string {
+    if (epoch !== this.#epoch) {
+      this.#epoch = epoch;
+      this.#prefix = `${this.#gateway}/${epoch}/`;
+    }
+    return frame.eventId ?? this.#prefix + frame.number;
+  }
+}
+
+export class Envelope {
+  readonly #id: EventId;
   readonly #binding: Binding;
   readonly #own: RegExp;
   readonly #names: { readonly id: string; readonly time: string };
   readonly #time = new Rfc3339();
-  readonly #unsynchronised: Header = [clockName, 'unsynchronised'];
-  #idPrefix = '';
-  #epoch = '';
 
   constructor(gateway: string, binding: Binding) {
-    const ce = prefixOf(binding);
-    this.#gateway = gateway;
+    const ce = attributePrefixes[binding];
+    this.#id = new EventId(gateway);
     this.#binding = binding;
     this.#own = binding === 'mqtt' ? mqttOwn : kafkaOwn;
     this.#names = { id: `${ce}id`, time: `${ce}time` };
@@ -112,19 +155,15 @@ export class Envelope {
 
   /** Headers of one frame, in addition to the fixed ones. */
   varying(frame: Frame, epoch: string, via: string, properties: FrameProperties | null): Header[] {
-    if (epoch !== this.#epoch) {
-      this.#epoch = epoch;
-      this.#idPrefix = `${this.#gateway}/${epoch}/`;
-    }
     const headers: Header[] = [
-      [this.#names.id, frame.eventId ?? this.#idPrefix + frame.number],
+      [this.#names.id, this.#id.of(frame, epoch)],
       [this.#names.time, this.#time.of(frame.arrivalMs)],
     ];
-    if (frame.clockUnsynced) headers.push(this.#unsynchronised);
+    if (frame.clockUnsynced) headers.push(clockHeader);
     if (frame.trace !== null) headers.push(['traceparent', frame.trace]);
     if (properties !== null) {
       if (this.#binding !== 'mqtt') propertyHeaders(headers, properties);
-      for (const [name, value] of properties.userProperties) ride(headers, name, value, this.#own);
+      rideAlong(headers, frame, properties, this.#own);
     }
     headers.push([viaName, via]);
     return headers;

@@ -6,8 +6,8 @@
  * per frame only the event's own id, time and properties are made. A device's bytes never decide
  * how much memory that takes: a full cache is emptied and fills again.
  *
- * Refuses, as a dead letter: a topic that Kafka, or a Topic Name that MQTT, would not take; an
- * event that goes in a circle (via.ts).
+ * Refuses, as a dead letter: a topic that Kafka, a Topic Name that MQTT, or a subject that NATS
+ * would not take; an event that goes in a circle (via.ts).
  */
 
 import type { RouteDefinition, RouteTarget } from '../buffer/protocol.ts';
@@ -15,6 +15,8 @@ import type { ErrorCode } from '../errors.ts';
 import type { FrameView } from '../frames/segment-reader.ts';
 import { bareProperties, Envelope, fixedHeaders, type Header } from './envelope.ts';
 import { positiveMurmur2 } from './murmur2.ts';
+import { NatsEnvelope, natsFixedHeaders, saidHeader } from './nats-headers.ts';
+import { subjectFault, subjectValues } from './nats-subject.ts';
 import { capturesOf, compileTemplate, type Template } from './template.ts';
 import { viaWith } from './via.ts';
 import type { WindowSegment } from './window.ts';
@@ -35,7 +37,7 @@ export interface FrameProperties {
 /** What an upstream speaks: it decides the names of headers and the grammar of topics. */
 export type Binding = 'kafka' | 'mqtt' | 'nats' | 'file';
 
-/** What MQTT alone can carry on as what it was. */
+/** What MQTT alone can carry on as what it was; NATS heeds when it expires. */
 export interface Carried {
   readonly retain: boolean;
   /** Lived time at which nobody wants it any more; null: always wanted. */
@@ -69,7 +71,7 @@ export interface EgressRecord {
   readonly headers: readonly Header[];
   readonly timestampMs: number;
   readonly partition: number | null;
-  /** null unless the upstream speaks MQTT. */
+  /** null unless the upstream speaks MQTT or NATS. */
   readonly carried: Carried | null;
 }
 
@@ -81,6 +83,14 @@ const topicNameBytesMax = 65_535;
 const placesMax = 8_192;
 const millisecondsPerSecond = 1_000;
 const noHeaders: readonly Header[] = [];
+
+/** Headers of one frame. */
+type Varying = (
+  frame: Frame,
+  epoch: string,
+  via: string,
+  properties: FrameProperties | null,
+) => readonly Header[];
 
 export interface RendererOptions {
   readonly gateway: string;
@@ -96,8 +106,9 @@ export class RouteRenderer {
   readonly #key: Template;
   readonly #headers: readonly (readonly [string, Template])[];
   readonly #templates: readonly Template[];
-  readonly #envelope: Envelope | null;
-  #places = new Map<string, Map<string, Place>>();
+  readonly #varying: Varying;
+  /** By protocol, Topic Name and device. */
+  #places: Map<string, Map<string, Place>>[] = [];
   #placeCount = 0;
 
   /** @throws TidegateError recordInvalid when a stored template cannot be read */
@@ -112,8 +123,7 @@ export class RouteRenderer {
       compileTemplate(text),
     ]);
     this.#templates = [this.#topic, this.#key, ...this.#headers.map(([, template]) => template)];
-    const { gateway, binding } = options;
-    this.#envelope = target.envelope === 'cloudevents' ? new Envelope(gateway, binding) : null;
+    this.#varying = varyingOf(route, target, options);
   }
 
   /** @throws TidegateError loop */
@@ -123,7 +133,6 @@ export class RouteRenderer {
     const bytes = frame.properties;
     const properties = bytes.length > 0 ? this.#options.properties(bytes) : null;
     const via = properties === null ? gateway : viaWith(gateway, properties.userProperties);
-    const bare = binding === 'mqtt' ? bareProperties : () => noHeaders;
     return {
       segment,
       frame: index,
@@ -131,60 +140,88 @@ export class RouteRenderer {
       key: frame.key ?? place.key,
       keyHash: frame.key === null ? place.keyHash : positiveMurmur2(frame.key),
       value: frame.payload,
-      headers: this.#envelope?.varying(frame, epoch, via, properties) ?? bare(via, properties),
+      headers: this.#varying(frame, epoch, via, properties),
       timestampMs: Math.trunc(frame.arrivalMs),
       partition: frame.partition,
-      carried: binding === 'mqtt' ? carriedOf(frame, properties) : null,
+      carried: carries[binding] ? carriedOf(frame, properties) : null,
     };
   }
 
   #placeOf(frame: Frame): Place {
-    const byDevice = this.#places.get(frame.topicName);
-    const known = byDevice?.get(frame.device);
+    const known = this.#places[frame.protocol]?.get(frame.topicName)?.get(frame.device);
     if (known !== undefined) return known;
     const place = this.#makePlace(frame);
     // {client} may differ between frames of one device: such a place is not kept.
     if (frame.client !== frame.device && this.#templates.some((one) => one.usesClient))
       return place;
     if (this.#placeCount >= placesMax) {
-      this.#places = new Map();
+      this.#places = [];
       this.#placeCount = 0;
     }
-    const devices = this.#places.get(frame.topicName) ?? new Map<string, Place>();
-    this.#places.set(frame.topicName, devices.set(frame.device, place));
+    this.#places[frame.protocol] ??= new Map();
+    const topicNames = this.#places[frame.protocol] as Map<string, Map<string, Place>>;
+    const devices = topicNames.get(frame.topicName) ?? new Map<string, Place>();
+    topicNames.set(frame.topicName, devices.set(frame.device, place));
     this.#placeCount += 1;
     return place;
   }
 
   #makePlace(frame: Frame): Place {
     const { gateway, binding } = this.#options;
-    const { device, client, topicName } = frame;
+    const { device, client, topicName, protocol } = frame;
     const captured = this.#templates.some((one) => one.usesCaptures);
     const captures = captured ? capturesOf(this.#route.from, topicName) : [];
     const values = { device, client, topicName, gateway, captures };
-    const topic = this.#topic.render(values);
+    const topic = this.#topic.render(binding === 'nats' ? subjectValues(values, protocol) : values);
     const text = this.#key.render(values);
     const key = text === '' ? null : Buffer.from(text);
-    const context = {
-      gateway,
-      protocol: frame.protocol,
-      device,
-      routeName: this.#route.name,
-      topicName,
-    };
+    const routeName = this.#route.name;
+    const context = { gateway, protocol, device, routeName, topicName };
     const configured = this.#headers.map(([name, one]): Header => [name, one.render(values)]);
-    const own = this.#envelope === null ? [] : fixedHeaders(context, binding);
+    const isNats = binding === 'nats';
+    let own: readonly Header[] = noHeaders;
+    if (this.#target.envelope === 'cloudevents')
+      own = isNats ? natsFixedHeaders(context) : fixedHeaders(context, binding);
     return {
       topic,
       key,
       keyHash: key === null ? 0 : positiveMurmur2(key),
-      headers: [...own, ...configured],
+      headers: [...own, ...(isNats ? configured.map(saidHeader) : configured)],
       unknownTopic: this.#target.unknownTopic,
-      fault: faultOf[binding](topic),
+      fault: faultOf[binding](topic, this.#target.topic),
       encodedHeaders: null,
     };
   }
 }
+
+function varyingOf(
+  route: RouteDefinition,
+  target: RouteTarget,
+  { gateway, binding }: RendererOptions,
+): Varying {
+  const bare = target.envelope === 'none';
+  if (binding === 'nats') {
+    const upstream = upstreamOf(target);
+    const siblings = route.targets.filter((one) => upstreamOf(one) === upstream);
+    const envelope = new NatsEnvelope({ gateway, bare, place: siblings.indexOf(target) + 1 });
+    return (...frame) => envelope.varying(...frame);
+  }
+  if (bare) return binding === 'mqtt' ? bareProperties : () => noHeaders;
+  const envelope = new Envelope(gateway, binding);
+  return (...frame) => envelope.varying(...frame);
+}
+
+/** Of `<upstream>/<delivery>`. */
+function upstreamOf({ lane }: RouteTarget): string {
+  return lane.slice(0, lane.lastIndexOf('/'));
+}
+
+const carries: Readonly<Record<Binding, boolean>> = {
+  kafka: false,
+  mqtt: true,
+  nats: true,
+  file: false,
+};
 
 function carriedOf(frame: Frame, properties: FrameProperties | null): Carried {
   const { retain, livedMs, expirySeconds } = frame;
@@ -193,7 +230,8 @@ function carriedOf(frame: Frame, properties: FrameProperties | null): Carried {
   return { retain, expiresAtMs, properties };
 }
 
-const faultOf: Readonly<Record<Binding, (topic: string) => Place['fault']>> = {
+type FaultOf = (topic: string, template: string) => Place['fault'];
+const faultOf: Readonly<Record<Binding, FaultOf>> = {
   kafka: (topic) => {
     if (kafkaTopicGrammar.test(topic) && topic !== '.' && topic !== '..') return null;
     return { code: 'topicInvalid', detail: `rendered Kafka topic ${JSON.stringify(topic)}` };
@@ -203,9 +241,6 @@ const faultOf: Readonly<Record<Binding, (topic: string) => Place['fault']>> = {
     if (fits && !notInTopicName.test(topic)) return null;
     return { code: 'topicInvalid', detail: `rendered Topic Name ${JSON.stringify(topic)}` };
   },
-  nats: (topic) => {
-    if (topic !== '') return null;
-    return { code: 'topicInvalid', detail: `rendered subject ${JSON.stringify(topic)}` };
-  },
+  nats: subjectFault,
   file: () => null,
 };

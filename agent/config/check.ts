@@ -1,7 +1,8 @@
 /**
- * One text → one config, or every problem it has at once:
+ * One text, or the layers of a fleet → one config, or every problem it has at once:
  *
- *   parse (lines) → references → keys (unknown, later) → schema (types, units) → relations → Config
+ *   parse (lines) → merge → references → keys (unknown, later) → schema (types, units) → relations
+ *   → Config
  *
  * No stage hides the next one, except broken YAML. A value that was refused is not complained of
  * again for what follows from it. Pure but for `file:` references and the default gateway name.
@@ -10,12 +11,13 @@ import * as v from 'valibot';
 import { type Complain, mapOf, showPath, textOf } from './draft.ts';
 import { wordIssue } from './issues.ts';
 import { keyFaults, type SchemaNode } from './keys.ts';
+import { type Layer, type Located, layerFaults, mergeLayers, type ParsedLayer } from './layers.ts';
 import { normalise } from './normalise.ts';
-import { type Parsed, parseYaml } from './parse.ts';
+import { parseYaml, writeYaml } from './parse.ts';
 import { fillReferences } from './references.ts';
 import { relate } from './relations.ts';
 import { configSchema } from './schema.ts';
-import type { Config, Environment, Problem } from './types.ts';
+import type { Config, Environment, KeyPath, Problem } from './types.ts';
 
 export const bufferPathDefault = './tidegate.db';
 
@@ -28,52 +30,116 @@ export interface Checked {
   readonly bufferPath: string;
 }
 
+export interface Origin {
+  readonly key: string;
+  readonly source: string;
+  readonly line: number;
+  /** As it was written: a reference, never the secret behind it. */
+  readonly value: string;
+}
+
+export interface CheckedLayers extends Checked {
+  /** The merged config, references not filled in: `checkText` makes the same of it. */
+  readonly text: string;
+  /** Where each of its values comes from. */
+  readonly origins: () => readonly Origin[];
+}
+
 export function checkText(text: string, source: string, env: Environment): Checked {
-  const parsed = parseYaml(text);
-  const problems: Problem[] = parsed.faults.map((fault) => ({
-    ...fault,
+  return checkLayers({ source, text }, [], env);
+}
+
+/** @param central from wide to narrow; they cannot say how this gateway is reached */
+export function checkLayers(
+  local: Layer,
+  central: readonly Layer[],
+  env: Environment,
+): CheckedLayers {
+  const layers: ParsedLayer[] = [local, ...central].map(({ source, text }) => ({
     source,
-    key: '',
-    severity: 'error' as const,
+    parsed: parseYaml(text),
   }));
-  if (parsed.broken) return { config: null, problems, bufferPath: bufferPathDefault };
-
+  const problems: Problem[] = layers.flatMap(({ source, parsed }) =>
+    parsed.faults.map((fault) => ({ ...fault, source, key: '', severity: 'error' as const })),
+  );
+  if (layers.some(({ parsed }) => parsed.broken)) {
+    const none = { config: null, bufferPath: bufferPathDefault, text: local.text };
+    return { ...none, problems, origins: () => [] };
+  }
+  const merged = mergeLayers(layers);
   const refused: string[] = [];
-  const complain = complainInto(problems, refused, parsed, source);
-  const filled = fillReferences(parsed.tree, source, env);
-  for (const { path, message, remedy } of filled.faults) complain(path, message, remedy);
+  for (const { layer, path, message, remedy } of layers.slice(1).flatMap(layerFaults)) {
+    const place = layer.parsed.at(path, 'key');
+    const key = showPath(path);
+    refused.push(key);
+    problems.push({ source: layer.source, ...place, key, message, remedy, severity: 'error' });
+  }
+  const found = checkTree(merged, local.source, env, complainInto(problems, refused, merged));
+  const order = new Map(layers.map(({ source }, index) => [source, index]));
+  const place = ({ source }: Problem): number => order.get(source) ?? 0;
+  problems.sort((a, b) => place(a) - place(b) || a.line - b.line || a.column - b.column);
+  const hasError = problems.some((problem) => problem.severity === 'error');
+  return {
+    ...found,
+    config: hasError ? null : found.config(),
+    problems,
+    text: central.length === 0 ? local.text : writeYaml(merged.tree),
+    origins: () => originsOf(merged, merged.tree, []),
+  };
+}
 
-  const written = filled.tree ?? {};
+function checkTree(
+  merged: Located,
+  source: string,
+  env: Environment,
+  complain: Complain,
+): { config: () => Config | null; bufferPath: string } {
+  const filled = fillReferences(merged.tree, source, env);
+  for (const { path, message, remedy } of filled.faults) complain(path, message, remedy);
+  const written = withLater(filled.tree ?? {});
   for (const fault of keyFaults(configSchema as SchemaNode, written)) {
     complain(fault.path, fault.message, fault.remedy, { part: fault.part });
   }
   const outcome = v.safeParse(configSchema, withoutUnknown(configSchema as SchemaNode, written));
   for (const issue of outcome.issues ?? []) {
-    const worded = wordIssue(issue, parsed.shown);
+    const worded = wordIssue(issue, (path) => merged.shown(path));
     if (worded) complain(worded.path, worded.message, worded.remedy);
   }
   relate(mapOf(written), mapOf(outcome.output), complain);
-
-  problems.sort((a, b) => a.line - b.line || a.column - b.column);
   const bufferPath = textOf(mapOf(mapOf(written).buffer).path) || bufferPathDefault;
-  const hasError = problems.some((problem) => problem.severity === 'error');
-  const config = hasError || !outcome.success ? null : normalise(outcome.output);
-  return { config, problems, bufferPath };
+  return { config: () => (outcome.success ? normalise(outcome.output) : null), bufferPath };
+}
+
+/** With a fleet, routes and upstreams may come later. */
+function withLater(tree: unknown): unknown {
+  if (mapOf(tree).fleet === undefined) return tree;
+  return { routes: [], upstreams: {}, ...mapOf(tree) };
+}
+
+const secretKeys = new Set(['password', 'token']);
+
+function originsOf(merged: Located, value: unknown, path: KeyPath): Origin[] {
+  const inner =
+    Array.isArray(value) && value.some((item) => typeof item === 'object')
+      ? [...value.entries()]
+      : Object.entries(mapOf(value));
+  if (inner.length > 0) {
+    return inner.flatMap(([step, item]) => originsOf(merged, item, [...path, step]));
+  }
+  const { source, line } = merged.at(path, 'value');
+  const written = Array.isArray(value) ? JSON.stringify(value) : merged.shown(path);
+  const isSecret = secretKeys.has(String(path.at(-1))) && !/^['"]?(?:file:|\$\{)/.test(written);
+  return [{ key: showPath(path), source, line, value: isSecret ? '(not shown)' : written }];
 }
 
 /** One problem a place and what lies below it: the first one named stands. */
-function complainInto(
-  problems: Problem[],
-  refused: string[],
-  parsed: Parsed,
-  source: string,
-): Complain {
+function complainInto(problems: Problem[], refused: string[], merged: Located): Complain {
   return (path, message, remedy, how = {}) => {
     const { severity = 'error', part = 'value' } = how;
     const key = showPath(path);
     if (refused.some((other) => isAtOrBelow(key, other))) return;
     if (severity === 'error') refused.push(key);
-    problems.push({ source, ...parsed.at(path, part), key, message, remedy, severity });
+    problems.push({ ...merged.at(path, part), key, message, remedy, severity });
   };
 }
 

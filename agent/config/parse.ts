@@ -15,6 +15,7 @@ import {
   isSeq,
   LineCounter,
   parseDocument,
+  stringify,
 } from 'yaml';
 import { MIB } from '../bounds.ts';
 import type { KeyPath } from './types.ts';
@@ -66,6 +67,11 @@ export function parseYaml(text: string): Parsed {
     at: (path, part) => position(find(document, path)[part]),
     shown: (path) => shown(text, find(document, path)),
   };
+}
+
+/** What `parseYaml` reads back as the same tree. */
+export function writeYaml(tree: unknown): string {
+  return stringify(tree ?? {}, { aliasDuplicateObjects: false, lineWidth: 0 });
 }
 
 function treeOf(document: Document, faults: SyntaxFault[]): unknown {

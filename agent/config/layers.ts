@@ -1,0 +1,172 @@
+/**
+ * Layers of a config → one tree, and for each place in it the layer that it comes from:
+ *
+ *   local file ◀ fleet.default ◀ groups in order ◀ gateway        wide to narrow, narrow wins
+ *
+ *   maps         by key, as deep as they go; null in a narrower layer takes the key out
+ *   routes       by name: a narrower one stands in the place of the wider of its name, whole;
+ *                those of the narrower layer come first, since the first match wins
+ *   other lists  the narrower one instead of the wider
+ *
+ * A place is found by its longest known beginning: a list knows its layer, what is in it does too.
+ * What only the local file may say (how this gateway is reached, and by whom it is told what to do)
+ * is refused of the others, and so are references below `routes`: what stands there leaves the
+ * gateway with the events, and a secret must not.
+ */
+import { mapOf } from './draft.ts';
+import type { Parsed, Position } from './parse.ts';
+import type { KeyPath } from './types.ts';
+
+/** One text of a config, and what it is called. */
+export interface Layer {
+  readonly source: string;
+  readonly text: string;
+}
+
+export interface ParsedLayer {
+  readonly source: string;
+  readonly parsed: Parsed;
+}
+
+/** A tree whose places can be told. */
+export interface Located {
+  readonly tree: unknown;
+  at(path: KeyPath, part: 'key' | 'value'): Position & { readonly source: string };
+  shown(path: KeyPath): string;
+}
+
+export interface LayerFault {
+  readonly layer: ParsedLayer;
+  readonly path: KeyPath;
+  readonly message: string;
+  readonly remedy: string;
+}
+
+interface Origin {
+  readonly layer: ParsedLayer;
+  readonly path: KeyPath;
+}
+
+const localOnly: readonly KeyPath[] = [['gateway'], ['fleet'], ['http'], ['buffer', 'path']];
+
+function isMap(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** @param layers from wide to narrow; at least one */
+export function mergeLayers(layers: readonly ParsedLayer[]): Located {
+  const merge = new Merge();
+  for (const layer of layers) merge.add(layer);
+  return merge;
+}
+
+class Merge implements Located {
+  tree: unknown = null;
+  readonly #origins = new Map<string, Origin>();
+
+  add(layer: ParsedLayer): void {
+    const { tree } = layer.parsed;
+    if (tree !== null || this.#origins.size === 0)
+      this.tree = this.#merged(this.tree, tree, [], layer);
+  }
+
+  #merged(wide: unknown, narrow: unknown, path: KeyPath, layer: ParsedLayer): unknown {
+    if (isMap(wide) && isMap(narrow)) {
+      this.#origins.set(keyOf(path), { layer, path });
+      const merged = { ...wide };
+      for (const [key, value] of Object.entries(narrow)) {
+        const here = [...path, key];
+        if (value !== null) merged[key] = this.#merged(wide[key], value, here, layer);
+        else {
+          this.#forget(here);
+          delete merged[key];
+        }
+      }
+      return merged;
+    }
+    if (path.length === 1 && path[0] === 'routes' && Array.isArray(wide) && Array.isArray(narrow)) {
+      return this.#routes(wide, narrow, layer);
+    }
+    this.#forget(path);
+    this.#origins.set(keyOf(path), { layer, path });
+    return narrow;
+  }
+
+  #routes(wide: readonly unknown[], narrow: readonly unknown[], layer: ParsedLayer): unknown[] {
+    const names = new Set(narrow.map(nameOf).filter((name) => name !== undefined));
+    const placed = [
+      ...narrow.map((route, index) => ({ route, origin: { layer, path: ['routes', index] } })),
+      ...wide
+        .map((route, index) => ({ route, origin: this.#originOf(['routes', index]) }))
+        .filter(({ route }) => !names.has(nameOf(route))),
+    ];
+    this.#forget(['routes']);
+    this.#origins.set(keyOf(['routes']), { layer, path: ['routes'] });
+    for (const [index, { origin }] of placed.entries()) {
+      this.#origins.set(keyOf(['routes', index]), origin);
+    }
+    return placed.map(({ route }) => route);
+  }
+
+  #forget(path: KeyPath): void {
+    const own = keyOf(path);
+    for (const key of this.#origins.keys()) {
+      if (key === own || key.startsWith(`${own.slice(0, -1)},`)) this.#origins.delete(key);
+    }
+  }
+
+  #originOf(path: KeyPath): Origin {
+    for (let length = path.length; length >= 0; length--) {
+      const found = this.#origins.get(keyOf(path.slice(0, length)));
+      if (found) return { layer: found.layer, path: [...found.path, ...path.slice(length)] };
+    }
+    throw new TypeError('the root of a merged tree has an origin');
+  }
+
+  at(path: KeyPath, part: 'key' | 'value'): Position & { readonly source: string } {
+    const origin = this.#originOf(path);
+    return { ...origin.layer.parsed.at(origin.path, part), source: origin.layer.source };
+  }
+
+  shown(path: KeyPath): string {
+    const origin = this.#originOf(path);
+    return origin.layer.parsed.shown(origin.path);
+  }
+}
+
+/** Of a path; that of what lies below it begins the same way. */
+function keyOf(path: KeyPath): string {
+  return JSON.stringify(path);
+}
+
+function nameOf(route: unknown): unknown {
+  return mapOf(route).name;
+}
+
+/** What a layer that comes over the network may not say. */
+export function layerFaults(layer: ParsedLayer): LayerFault[] {
+  const { tree } = layer.parsed;
+  const faults: LayerFault[] = [];
+  for (const path of localOnly) {
+    const inner = path.slice(0, -1);
+    const parent = inner.reduce<unknown>((value, step) => mapOf(value)[String(step)], tree);
+    if (!Object.hasOwn(mapOf(parent), String(path.at(-1)))) continue;
+    const message = `${path.join('.')} can only stand in the local file of a gateway`;
+    faults.push({ layer, path, message, remedy: 'Take it out of the central config.' });
+  }
+  for (const path of referencesIn(mapOf(tree).routes, ['routes'])) {
+    const message = 'a reference in a route would send a secret along with the events';
+    faults.push({ layer, path, message, remedy: 'Write the value itself.' });
+  }
+  return faults;
+}
+
+function referencesIn(value: unknown, path: KeyPath): KeyPath[] {
+  if (typeof value === 'string') {
+    return value.startsWith('file:') || /(?:^|[^$])\$\{/.test(value) ? [path] : [];
+  }
+  if (Array.isArray(value)) {
+    return value.flatMap((item, index) => referencesIn(item, [...path, index]));
+  }
+  return Object.entries(mapOf(value)).flatMap(([key, item]) => referencesIn(item, [...path, key]));
+}

@@ -13,7 +13,12 @@ const deploy = (name: string) => fileURLToPath(new URL(`../deploy/${name}`, impo
 
 test('the example config is valid without a warning', () => {
   const text = readFileSync(deploy('tidegate.example.yaml'), 'utf8');
-  const secrets = { PLANT_BROKER_PASSWORD: 'a', KAFKA_PASSWORD: 'b', HEADQUARTERS_PASSWORD: 'c' };
+  const secrets = {
+    PLANT_BROKER_PASSWORD: 'a',
+    KAFKA_PASSWORD: 'b',
+    HEADQUARTERS_PASSWORD: 'c',
+    MESH_PASSWORD: 'd',
+  };
   assert.deepEqual(checkText(text, 'example', secrets).problems, []);
 });
 

@@ -86,7 +86,7 @@ for (const { what, text, line, key, message, remedy, severity } of bad) {
 
 test('all problems are named at once, in the order of the text', () => {
   const text = `gatway: x
-nats: {}
+subscriptions: {}
 mqtt: { listeners: [{ bind: 0.0.0.0:1 }] }
 routes:
   - { name: a, from: a/#/b, to: { upstream: clod } }
@@ -98,7 +98,7 @@ stopWithin: 5
     found.map(({ line, key }) => [line, key]),
     [
       [1, 'gatway'],
-      [2, 'nats'],
+      [2, 'subscriptions'],
       [3, 'mqtt.listeners[0].bind'],
       [5, 'routes[0].from'],
       [5, 'routes[0].to.upstream'],

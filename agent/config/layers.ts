@@ -13,7 +13,7 @@
  * is refused of the others, and so are references below `routes`: what stands there leaves the
  * gateway with the events, and a secret must not.
  */
-import { mapOf } from './draft.ts';
+import { type DraftMap, mapOf } from './draft.ts';
 import type { Parsed, Position } from './parse.ts';
 import type { KeyPath } from './types.ts';
 
@@ -93,7 +93,7 @@ class Merge implements Located {
   }
 
   #routes(wide: readonly unknown[], narrow: readonly unknown[], layer: ParsedLayer): unknown[] {
-    const names = new Set(narrow.map(nameOf).filter((name) => name !== undefined));
+    const names = new Set<unknown>(narrow.map(nameOf).filter((name) => name !== undefined));
     const placed = [
       ...narrow.map((route, index) => ({ route, origin: { layer, path: ['routes', index] } })),
       ...wide
@@ -148,9 +148,9 @@ export function layerFaults(layer: ParsedLayer): LayerFault[] {
   const { tree } = layer.parsed;
   const faults: LayerFault[] = [];
   for (const path of localOnly) {
-    const inner = path.slice(0, -1);
-    const parent = inner.reduce<unknown>((value, step) => mapOf(value)[String(step)], tree);
-    if (!Object.hasOwn(mapOf(parent), String(path.at(-1)))) continue;
+    const inner: readonly (string | number)[] = path.slice(0, -1);
+    const parent = inner.reduce<DraftMap>((map, step) => mapOf(map[String(step)]), mapOf(tree));
+    if (!Object.hasOwn(parent, String(path.at(-1)))) continue;
     const message = `${path.join('.')} can only stand in the local file of a gateway`;
     faults.push({ layer, path, message, remedy: 'Take it out of the central config.' });
   }

@@ -4,6 +4,8 @@
  * where nothing has to be confirmed.
  */
 import { type Complain, type DraftMap, listOf, mapOf, targetsOf, textOf } from './draft.ts';
+import { filtersAt, isSameHost, relateHold, renderedAs } from './relations-sources.ts';
+import { filterFault, overlaps } from './topic-filter.ts';
 import type { KeyPath } from './types.ts';
 import { isLoopback, showAddress } from './units.ts';
 
@@ -18,7 +20,9 @@ export function relateNats(written: DraftMap, draft: DraftMap, complain: Complai
     const path = ['nats', 'sources', index];
     relateClient(mapOf(value), path, complain);
     relateSource(mapOf(value), mapOf(sources[index]), path, complain);
+    relateFed(mapOf(value), path, draft, complain);
   }
+  relateDurables(listOf(mapOf(draft.nats).sources).map(mapOf), complain);
   if (draft.fleet !== undefined) relateClient(mapOf(draft.fleet), ['fleet'], complain);
   for (const [name, value] of Object.entries(mapOf(draft.upstreams))) {
     const { nats } = mapOf(value);
@@ -29,9 +33,8 @@ export function relateNats(written: DraftMap, draft: DraftMap, complain: Complai
 }
 
 function relateClient(map: DraftMap, path: KeyPath, complain: Complain): void {
-  const servers = Array.isArray(map.servers) ? map.servers : [map.servers];
-  for (const [index, server] of servers.entries()) {
-    const { host, port, tls } = mapOf(server);
+  const servers = serversOf(map);
+  for (const [index, { host, port, tls }] of servers.entries()) {
     if (typeof host !== 'string' || typeof port !== 'number') continue;
     const here = [...path, 'servers', ...(Array.isArray(map.servers) ? [index] : [])];
     if (tls === true || map.insecure === true || isLoopback(host)) continue;
@@ -54,7 +57,7 @@ function relateClient(map: DraftMap, path: KeyPath, complain: Complain): void {
     const other = one === 'key' ? 'certificate' : 'key';
     complain([...path, 'tls', one], `${one} without ${other}`, `Add ${other}: FILE.`);
   }
-  const isPlain = servers.every((server) => mapOf(server).tls === false);
+  const isPlain = servers.every((server) => server.tls === false);
   if (map.tls !== undefined && isPlain) {
     complain([...path, 'tls'], 'is about TLS, which is not used there', 'Write tls:// servers.');
   }
@@ -79,6 +82,78 @@ function relateSource(map: DraftMap, written: DraftMap, path: KeyPath, complain:
     const remedy = 'Take it out: agents that share a durable share its messages.';
     complain([...path, 'queue'], 'queue is for core NATS', remedy);
   }
+}
+
+/** Two who pull from one consumer would acknowledge for one another. */
+function relateDurables(sources: readonly DraftMap[], complain: Complain): void {
+  const taken = new Map<string, number>();
+  for (const [index, { stream, durable, servers }] of sources.entries()) {
+    if (stream === undefined || durable === undefined) continue;
+    const consumer = JSON.stringify([servers, stream, durable]);
+    const other = taken.get(consumer);
+    taken.set(consumer, other ?? index);
+    if (other === undefined) continue;
+    const message = `${durable} is pulled from by nats.sources[${other}] already`;
+    complain(['nats', 'sources', index, 'durable'], message, 'Give them one durable each.');
+  }
+}
+
+/** What its subjects are to routes; a stream without them may bring everything. */
+function filtersOf(source: DraftMap, path: KeyPath): string[] {
+  const subjects = filtersAt(source.subjects, path).map(({ written }) => written);
+  if (subjects.length === 0) return ['#'];
+  return subjects.map((subject) =>
+    subject
+      .split('.')
+      .map((token) => (token === '*' ? '+' : token === '>' ? '#' : token))
+      .join('/'),
+  );
+}
+
+function relateFed(source: DraftMap, path: KeyPath, draft: DraftMap, complain: Complain): void {
+  const heard = filtersOf(source, path);
+  for (const [index, value] of listOf(draft.routes).entries()) {
+    const route = mapOf(value);
+    const from = textOf(route.from);
+    if (from === null || filterFault(from)) continue;
+    if (!heard.some((filter) => overlaps(filter, from))) continue;
+    relateHold(route, ['routes', index], complain);
+    relateLoop(source, heard, draft, index, complain);
+  }
+}
+
+/** A target on the very server that the source listens at, under a subject it hears again. */
+function relateLoop(
+  source: DraftMap,
+  heard: readonly string[],
+  draft: DraftMap,
+  index: number,
+  complain: Complain,
+): void {
+  const route = mapOf(listOf(draft.routes)[index]);
+  for (const { target, path } of targetsOf(route, ['routes', index])) {
+    const upstream = mapOf(mapOf(draft.upstreams)[textOf(target.upstream) ?? '']);
+    if (upstream.nats === undefined) continue;
+    if (!serversOf(mapOf(upstream.nats)).some((one) => serversOf(source).some(isSame(one)))) {
+      continue;
+    }
+    const topic = textOf(target.topic) ?? '{topic}';
+    // Its own dots are levels too; those of captures are not.
+    const written = topic.replaceAll(/\.(?![^{]*\})/g, '/');
+    const back = renderedAs(written, textOf(route.from) ?? '#');
+    if (!heard.some((filter) => overlaps(filter, back))) continue;
+    const message = `${topic} is published where nats.sources hears it again: a loop`;
+    complain([...path, 'topic'], message, 'Publish under a subject that no source subscribes.');
+  }
+}
+
+function serversOf(map: DraftMap): DraftMap[] {
+  const servers = Array.isArray(map.servers) ? map.servers : [map.servers];
+  return servers.map(mapOf);
+}
+
+function isSame(one: DraftMap): (other: DraftMap) => boolean {
+  return (other) => one.port === other.port && isSameHost(one.host, other.host);
 }
 
 function relateCore(name: string, draft: DraftMap, complain: Complain): void {

@@ -52,7 +52,7 @@ function relateDevice(source: DraftMap, path: KeyPath, complain: Complain): void
   complain([...path, 'device'], `${device} does not name who published`, remedy);
 }
 
-function relateHold(route: DraftMap, path: KeyPath, complain: Complain): void {
+export function relateHold(route: DraftMap, path: KeyPath, complain: Complain): void {
   for (const [place, value] of listOf(route.limits).entries()) {
     const { per, over } = mapOf(value);
     if (over !== 'hold' || (per !== 'device' && per !== 'topicName')) continue;
@@ -87,13 +87,13 @@ function relateLoop(
   }
 }
 
-function isSameHost(one: unknown, other: unknown): boolean {
+export function isSameHost(one: unknown, other: unknown): boolean {
   if (typeof one !== 'string' || typeof other !== 'string') return false;
   return one === other || (isLoopback(one) && isLoopback(other));
 }
 
 /** The Topic Filter of all that a template can become; a device or client counts as one level. */
-function renderedAs(template: string, from: string): string {
+export function renderedAs(template: string, from: string): string {
   const wildcards = from.split('/').filter((level) => level === '+' || level === '#');
   const levels: string[] = [];
   for (const level of template.replaceAll('{topic}', from).split('/')) {

@@ -14,7 +14,17 @@ import {
   natsInFlightMost,
   reportEveryDefaultMs,
 } from '../bounds.ts';
-import { choice, count, duration, flag, freeText, oneOrList, size, text } from './scalars.ts';
+import {
+  choice,
+  count,
+  duration,
+  flag,
+  freeText,
+  noted,
+  oneOrList,
+  size,
+  text,
+} from './scalars.ts';
 import { natsSubject, natsUrl } from './scalars-nats.ts';
 import { clientTls, object } from './schema-connections.ts';
 import { showDuration, showSize } from './units.ts';
@@ -160,10 +170,10 @@ export const fleet = object('Config that comes over NATS, signed. Only in the lo
     { prose: 'Whose signature counts.', change: cold },
   ),
   groups: v.optional(
-    oneOrList(text({ prose: 'A group of gateways.', change: cold }, groupName), {
-      prose: 'Groups of this gateway, from wide to narrow.',
-      change: cold,
-    }),
+    v.pipe(
+      v.array(text({ prose: 'A group of gateways.', change: cold }, groupName)),
+      noted({ description: 'Groups of this gateway, from wide to narrow.' }),
+    ),
     [],
   ),
   bucket: v.optional(

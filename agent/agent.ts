@@ -29,7 +29,9 @@ import type { Telemetry } from './telemetry/telemetry.ts';
 export interface Agent {
   stop(): Promise<void>;
   /** @throws TidegateError: the new config is refused whole, the old one runs on */
-  reload(config: Config, text: string): Promise<void>;
+  reload(config: Config): Promise<void>;
+  /** Writes it to the buffer's meta table, before all that is written from now on. */
+  keep(key: string, text: string): void;
   /** Resolves when the agent cannot go on; the process must end with the error's exit code. */
   readonly halted: Promise<TidegateError>;
   pause(upstream: string): boolean;
@@ -114,7 +116,7 @@ class RunningAgent implements Agent {
     this.#report('agentReady', { gateway: this.#config.gateway });
   }
 
-  async reload(config: Config, text: string): Promise<void> {
+  async reload(config: Config): Promise<void> {
     const keys = restartKeys(this.#config, config);
     if (keys.length > 0) {
       const detail = `${keys.join(' and ')} cannot change while the agent runs`;
@@ -127,8 +129,11 @@ class RunningAgent implements Agent {
     this.#path.commitEveryMs = config.buffer.commitEveryMs;
     const before = this.#config;
     this.#config = config;
-    this.#buffer.putMeta(lastGoodKey, text);
     await Promise.all([change.closed(), this.#changeEgress(before, config)]);
+  }
+
+  keep(key: string, text: string): void {
+    this.#buffer.putMeta(key, text);
   }
 
   /** @returns the stored ids of the routes */

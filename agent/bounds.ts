@@ -85,6 +85,31 @@ export const fleetErrorsMost = 30;
 export const fleetBacklogGrowthBytes = 64 * MIB;
 /** Hashes of configs that were refused or taken back, remembered by a gateway. */
 export const fleetHashesRemembered = 256;
+/** A config during whose trial the process ended this often is not tried again. */
+export const fleetAttemptsMost = 2;
+/** What the bucket keeps of one key, and a gateway looks at. */
+export const fleetHistory = 10;
+/** Entries of several keys that come together are applied together. */
+export const fleetGatherMs = 100;
+/** A bucket that is missing, or may not be read, is looked for again this often. */
+export const fleetLookAgainMs = 10_000;
+/** What was usual before a config is what was in this time. */
+export const fleetHealthMemoryMs = 60_000;
+export const fleetLookEveryMs = 1_000;
+/** A short trial is looked at this often at least. */
+export const fleetTicksPerTrial = 20;
+/** Before a config is applied, lanes may say this long whether they can forward. */
+export const fleetSettleWithinMs = 5_000;
+/** Of `confirmWithin`: how long a lane that forwarded may not; never less than the least. */
+export const fleetGraceShare = 0.25;
+export const fleetGraceLeastMs = 2_000;
+/** Of `confirmWithin`: how long the connection to NATS may be gone. */
+export const fleetLinkShare = 0.5;
+/** Changes of state within this are one report; it is spread by this share of `reportEvery`. */
+export const fleetReportGatherMs = 250;
+export const fleetReportSpread = 0.2;
+/** A reason, as it is reported and remembered. */
+export const fleetReasonChars = 500;
 /** A connection that we open to an MQTT server has its CONNACK within this, or is given up. */
 export const mqttConnectWithinMs = 15_000;
 /** A server that does not close after our DISCONNECT is not waited for longer. */

@@ -69,6 +69,17 @@ export const catalogue = {
   deadReplayed: { level: 'info', text: 'dead letters replayed' },
   deadDiscarded: { level: 'info', text: 'dead letters discarded' },
   recordBuried: { level: 'error', text: 'record buried as a dead letter' },
+  fleetConnected: { level: 'info', text: 'fleet: connected to NATS' },
+  fleetUnreachable: { level: 'warn', text: 'fleet: NATS unreachable, what runs goes on' },
+  fleetWaiting: { level: 'warn', text: 'fleet: the bucket of configs cannot be read yet' },
+  fleetApplied: { level: 'info', text: 'fleet: config applied' },
+  fleetConfirmed: { level: 'info', text: 'fleet: config did no harm: confirmed' },
+  fleetSpared: { level: 'info', text: 'fleet: a canary for other gateways' },
+  fleetDeleted: { level: 'warn', text: 'fleet: config deleted unsigned: what runs goes on' },
+  fleetRefused: { level: 'error', text: 'fleet: config refused: what runs goes on' },
+  fleetReverted: { level: 'error', text: 'fleet: config did harm: taken back' },
+  fleetTakeBackFailed: { level: 'error', text: 'fleet: taking a config back failed: tried again' },
+  fleetReportFailed: { level: 'warn', text: 'fleet: this gateway could not report' },
   unexpected: { level: 'error', text: 'unexpected' },
 } as const satisfies Record<string, { level: Level; text: string }>;
 

@@ -313,17 +313,17 @@ test('a refused file leaves the last good config running, and nothing without on
   const asked: string[] = [];
   const chosen = await chooseConfig(path, {}, async (buffer) => {
     asked.push(buffer);
-    return good;
+    return { lastGood: good };
   });
   assert.deepEqual(asked, ['/x/y.db']);
   assert.equal(chosen.text, good);
   assert.equal(chosen.refused?.[0]?.key, 'routes');
   await assert.rejects(
-    chooseConfig(path, {}, async () => undefined),
+    chooseConfig(path, {}, async () => ({ lastGood: undefined })),
     ConfigRefused,
   );
   await assert.rejects(
-    chooseConfig(path, {}, async () => 'routes: 7'),
+    chooseConfig(path, {}, async () => ({ lastGood: 'routes: 7' })),
     (error) => {
       assert.ok(error instanceof ConfigRefused);
       assert.equal(error.exit, 78);
@@ -331,7 +331,9 @@ test('a refused file leaves the last good config running, and nothing without on
       return true;
     },
   );
-  const missing = await chooseConfig(join(directory, 'none.yaml'), {}, async () => good);
+  const missing = await chooseConfig(join(directory, 'none.yaml'), {}, async () => ({
+    lastGood: good,
+  }));
   assert.match(missing.refused?.[0]?.message ?? '', /cannot be read \(ENOENT\)/);
 });
 

@@ -1,11 +1,23 @@
 /**
- * SIGHUPs of a running agent: one reload at a time, and one more for all that came meanwhile, since
- * it reads the file as it is by then. What comes before the agent is there waits for it.
+ * Changes of what runs, one at a time: each has its turn, in the order they were asked for. SIGHUPs
+ * are one of them, and one more for all that came meanwhile, since it reads the file as it is by
+ * then. What comes before the agent is there waits for it.
  *
  *   starting ──serve──▶ idle ◀──▶ reloading ──▶ closed (the agent stops)
  */
 import { messageOf, TidegateError } from '../errors.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
+
+export class Turns {
+  #last: Promise<void> = Promise.resolve();
+
+  /** Resolves, or fails, as `work` does, once its turn has come. */
+  take(work: () => Promise<void>): Promise<void> {
+    const mine = this.#last.then(work);
+    this.#last = mine.catch(() => {});
+    return mine;
+  }
+}
 
 export class Reloads {
   #reload: (() => Promise<void>) | null = null;

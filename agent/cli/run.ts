@@ -11,23 +11,17 @@
  * safe, and what was not will be sent again.
  */
 import type { Command } from 'commander';
-import type { Agent } from '../agent.ts';
-import type { Chosen } from '../config/load.ts';
-import type { Config, Loaded, Problem } from '../config/types.ts';
+import type { Chosen, Left } from '../config/load.ts';
 import { exitCodes, messageOf, TidegateError } from '../errors.ts';
-import { type Change, Kept } from '../kept.ts';
-import type { HttpSources } from '../telemetry/http.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { CliContext, JsonOption, Perform } from './context.ts';
-import type { HttpPart } from './http-part.ts';
-import { Reloads, reportRefused } from './reloads.ts';
+import { Reloads } from './reloads.ts';
+import { keptFleetKey, Running, tellWarnings } from './running.ts';
 import { version } from './version.ts';
 
 interface RunFlags extends JsonOption {
   readonly config?: string;
 }
-
-const stopGraceMs = 2_000;
 
 export function addRun(program: Command, context: CliContext, perform: Perform): void {
   program
@@ -53,19 +47,16 @@ async function run(flags: RunFlags, context: CliContext): Promise<number> {
   const stop = context.stopSignal();
   const reloads = new Reloads();
   context.onReload(() => reloads.ask());
-  const { chooseConfig, lastGoodKey } = await import('../config/load.ts');
-  const chosen = await chooseConfig(flags.config ?? null, context.env, async (bufferPath) => {
-    const { readMeta } = await import('../buffer/meta.ts');
-    return readMeta(bufferPath, lastGoodKey);
-  });
+  const path = flags.config ?? null;
+  const { chooseConfig } = await import('../config/load.ts');
+  const chosen = await chooseConfig(path, context.env, readLeft);
   const { createTelemetry } = await import('../telemetry/telemetry.ts');
   const pretty = context.isTerminal && flags.json !== true;
   const telemetry = createTelemetry({ level: chosen.config.log.level, pretty });
   try {
     await tellConfig(chosen, telemetry, context);
-    const { loadConfig } = await import('../config/load.ts');
-    const load = () => loadConfig(flags.config ?? null, context.env);
-    return await runAgent(chosen, telemetry, stop, load, reloads);
+    const running = new Running({ path, chosen, telemetry, env: context.env });
+    return await runAgent(running, telemetry, stop, reloads);
   } catch (error) {
     const code = error instanceof TidegateError ? error.code : 'internal';
     telemetry.report('agentHalted', { code, error: messageOf(error) });
@@ -73,6 +64,18 @@ async function run(flags: RunFlags, context: CliContext): Promise<number> {
   } finally {
     telemetry.close();
   }
+}
+
+/** What an earlier run has left in the buffer at this path. */
+async function readLeft(bufferPath: string): Promise<Left> {
+  const { readMeta } = await import('../buffer/meta.ts');
+  const { lastGoodKey, lastLocalKey } = await import('../config/load.ts');
+  const lastGood = readMeta(bufferPath, lastGoodKey);
+  const lastLocal = readMeta(bufferPath, lastLocalKey);
+  const kept = readMeta(bufferPath, keptFleetKey);
+  if (kept === undefined) return { lastGood, lastLocal };
+  const { keptLayersFor } = await import('../fleet/memory.ts');
+  return { lastGood, lastLocal, layersFor: (alone) => keptLayersFor(kept, alone) };
 }
 
 async function tellConfig(
@@ -97,88 +100,27 @@ async function tellConfig(
   report('configLoaded', { source, gateway, ...counts });
 }
 
-function tellWarnings(warnings: readonly Problem[], { report }: Telemetry): void {
-  for (const { key, message, line, remedy } of warnings) {
-    report('configWarning', { key, line, warning: message, remedy });
-  }
-}
-
 async function runAgent(
-  chosen: Chosen,
+  running: Running,
   telemetry: Telemetry,
   stop: AbortSignal,
-  load: () => Loaded,
   reloads: Reloads,
 ): Promise<number> {
-  const { config, text } = chosen;
-  let agent: Agent | null = null;
-  let present = config;
-  const ports = new Kept<HttpPart>();
-  const prepareHttp = (next: Config) => prepareHttpPort(ports, next, telemetry, () => agent);
   try {
-    await changeTo(await prepareHttp(config));
-    const { startAgent } = await import('../agent.ts');
-    const running = await startAgent(config, text, telemetry.report, telemetry);
-    agent = running;
-    reloads.serve(async () => {
-      try {
-        const { config: next, text: read, warnings } = load();
-        const http = await prepareHttp(next);
-        await running.reload(next, read).catch(async (error) => {
-          await http.undo();
-          throw error;
-        });
-        present = next;
-        telemetry.level = next.log.level;
-        telemetry.degraded = null;
-        await changeTo(http);
-        tellWarnings(warnings, telemetry);
-        telemetry.report('configReloaded', { routes: next.routes.length });
-      } catch (error) {
-        reportRefused(error, telemetry);
-      }
-    });
+    const agent = await running.start();
+    reloads.serve(() => running.reload());
     const halt = await Promise.race([aborted(stop), agent.halted]);
     reloads.close();
     if (halt) telemetry.report('agentHalted', haltFields(halt));
-    await stopAgent(agent, present.stopWithinMs, telemetry);
+    await running.stop();
     return halt ? halt.exit : exitCodes.ok;
   } finally {
-    await ports.close();
+    await running.close();
   }
-}
-
-async function changeTo(change: Change): Promise<void> {
-  change.stop();
-  change.begin();
-  await change.closed();
 }
 
 function haltFields(halt: TidegateError): { code: string; error: string; remedy: string } {
   return { code: halt.code, error: halt.message, remedy: halt.remedy };
-}
-
-async function prepareHttpPort(
-  ports: Kept<HttpPart>,
-  { http, gateway }: Config,
-  telemetry: Telemetry,
-  agent: () => Agent | null,
-): Promise<Change> {
-  if (!http) return await ports.prepare(new Map());
-  const { HttpPart } = await import('./http-part.ts');
-  const sources: HttpSources = {
-    telemetry,
-    gateway,
-    version: version(),
-    command(action, upstream) {
-      const running = agent();
-      if (!running) return 'starting';
-      return running[action](upstream) ? 'done' : 'unknown';
-    },
-    dead: () => agent()?.dead ?? null,
-  };
-  const make = async () => new HttpPart(http.bind, sources);
-  return await ports.prepare(new Map([[JSON.stringify(http), make]]));
 }
 
 function aborted(signal: AbortSignal): Promise<null> {
@@ -186,16 +128,4 @@ function aborted(signal: AbortSignal): Promise<null> {
     if (signal.aborted) resolve(null);
     signal.addEventListener('abort', () => resolve(null), { once: true });
   });
-}
-
-async function stopAgent(agent: Agent, withinMs: number, telemetry: Telemetry): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<'late'>((resolve) => {
-    timer = setTimeout(() => resolve('late'), withinMs + stopGraceMs);
-  });
-  const outcome = await Promise.race([agent.stop(), late]);
-  clearTimeout(timer);
-  if (outcome === 'late') {
-    telemetry.report('unexpected', { where: 'stop', error: `not done within ${withinMs} ms` });
-  }
 }

@@ -203,6 +203,7 @@ async function status({ telemetry, gateway, version }: HttpSources): Promise<Ans
     connections: telemetry.openConnections,
     ...telemetry.seatsSource(),
     upstreams: lanes(telemetry),
+    fleet: telemetry.fleetSource(),
     buffer: telemetry.gaugesSource(),
   });
 }

@@ -11,6 +11,7 @@ import { catalogue, type EventName, type Report } from '../events.ts';
 import { writeBufferMetrics } from './buffer-metrics.ts';
 import { Counter, Histogram } from './counters.ts';
 import { Exposition, one, type Sample } from './exposition.ts';
+import { type FleetShown, writeFleetMetrics } from './fleet-metrics.ts';
 import { type LogOptions, openLog } from './log.ts';
 import { ProcessMetrics } from './process-metrics.ts';
 import { RatedLines } from './rated.ts';
@@ -62,6 +63,12 @@ export interface Telemetry {
   /** The buffer's last snapshot; null while it is not open. */
   gaugesSource: () => BufferGauges | null;
   seatsSource: () => SeatsShown;
+  /** null: the config names no fleet. */
+  fleetSource: () => FleetShown | null;
+  /** Error events of the work itself, since the start: what is said of configs does not count. */
+  readonly errorEvents: number;
+  /** Frames taken since the start. */
+  readonly admitted: number;
   /** The least level that is logged. */
   level: LogOptions['level'];
   /** Asks the buffer for a fresh snapshot. */
@@ -100,7 +107,9 @@ const verdictEvents: Partial<Record<EventName, CountedVerdict>> = {
 class LiveTelemetry implements Telemetry {
   gaugesSource: () => BufferGauges | null = () => null;
   seatsSource: () => SeatsShown = () => ({ held: [], sources: [] });
+  fleetSource: () => FleetShown | null = () => null;
   refresh: (() => Promise<void>) | null = null;
+  errorEvents = 0;
   ready = false;
   degraded: 'config' | null = null;
   openConnections = 0;
@@ -126,6 +135,7 @@ class LiveTelemetry implements Telemetry {
 
   readonly report: Report = (name: EventName, fields = {}) => {
     this.#events.add(1, name);
+    if (catalogue[name].level === 'error' && !/^(fleet|config)/.test(name)) this.errorEvents += 1;
     const verdict = verdictEvents[name];
     if (verdict) this.frameReason(verdict, String(fields.reason ?? 'limit'), 1);
     if (name === 'frameRefused') this.frames('refuse', 1);
@@ -152,6 +162,10 @@ class LiveTelemetry implements Telemetry {
 
   connections(delta: number): void {
     this.openConnections += delta;
+  }
+
+  get admitted(): number {
+    return [...this.#frames.values()].reduce((sum, { admit }) => sum + admit, 0);
   }
 
   get level(): LogOptions['level'] {
@@ -182,6 +196,8 @@ class LiveTelemetry implements Telemetry {
     this.#writeLanes(exposition);
     const gauges = this.gaugesSource();
     if (gauges) writeBufferMetrics(exposition, gauges);
+    const fleet = this.fleetSource();
+    if (fleet) writeFleetMetrics(exposition, fleet);
     this.#process.write(exposition);
     return exposition.text();
   }

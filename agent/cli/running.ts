@@ -7,7 +7,8 @@
  *   fleet    file as it was read last ▶ with other layers ▶ apply ▶ confirmed, or taken back
  */
 import type { Agent } from '../agent.ts';
-import type { CheckedLayers, Layer } from '../config/check.ts';
+import type { CheckedLayers } from '../config/check.ts';
+import type { Layer } from '../config/layers.ts';
 import type { Chosen } from '../config/load.ts';
 import type { Config, Environment, Problem } from '../config/types.ts';
 import type { FleetPart } from '../fleet-part.ts';

@@ -172,37 +172,3 @@ export function showProblem(problem: Problem): string {
   const where = key === '' ? '' : `${key}: `;
   return `${source}:${line}:${column}: ${severity}: ${where}${message}\n    ${remedy}`;
 }
-
-export interface Layer {
-  readonly source: string;
-  readonly text: string;
-}
-
-export interface CheckedLayers extends Checked {
-  readonly text: string;
-  readonly origins: unknown;
-}
-
-export function checkLayers(
-  local: Layer,
-  central: readonly Layer[],
-  env: Environment,
-): CheckedLayers {
-  let tree: unknown = {};
-  for (const layer of [local, ...central]) {
-    const parsed = parseYaml(layer.text);
-    if (parsed.broken)
-      return { ...checkText(layer.text, layer.source, env), text: '', origins: null };
-    tree = merge(tree, parsed.tree);
-  }
-  const text = JSON.stringify(tree);
-  return { ...checkText(text, central.at(-1)?.source ?? local.source, env), text, origins: null };
-}
-
-function merge(a: unknown, b: unknown): unknown {
-  if (typeof a !== 'object' || typeof b !== 'object' || Array.isArray(a) || Array.isArray(b))
-    return b;
-  const out: Record<string, unknown> = { ...(a as object) };
-  for (const [k, v] of Object.entries(b as object)) out[k] = k in out ? merge(out[k], v) : v;
-  return out;
-}

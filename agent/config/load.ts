@@ -12,14 +12,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { TidegateError } from '../errors.ts';
-import {
-  bufferPathDefault,
-  type Checked,
-  checkLayers,
-  checkText,
-  type Layer,
-  showProblem,
-} from './check.ts';
+import { bufferPathDefault, type Checked, checkLayers, checkText, showProblem } from './check.ts';
+import type { Layer } from './layers.ts';
 import type { Config, Environment, Loaded, Problem } from './types.ts';
 
 /** Key of the last good config in the buffer's meta table. */

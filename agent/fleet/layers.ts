@@ -4,7 +4,8 @@
  * on what runs, so that one bad layer does not take the others with it. Pure but for `check`.
  */
 import { fleetReasonChars } from '../bounds.ts';
-import type { CheckedLayers, Layer } from '../config/check.ts';
+import type { CheckedLayers } from '../config/check.ts';
+import type { Layer } from '../config/layers.ts';
 import type { Version } from './history.ts';
 
 /** By key, in the order of `keysOf`. */

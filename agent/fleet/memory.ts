@@ -9,7 +9,7 @@
  *            process again and again is blamed too
  */
 import { fleetHashesRemembered } from '../bounds.ts';
-import type { Layer } from '../config/check.ts';
+import type { Layer } from '../config/layers.ts';
 import type { Config } from '../config/types.ts';
 import type { Blame, Seen } from './choose.ts';
 import { versionOf } from './history.ts';

@@ -162,6 +162,41 @@ const table = {
     exit: 69,
     remedy: 'Name another durable, or none: then one is made that suits.',
   },
+  fleetConflict: {
+    class: 'refuse',
+    exit: 75,
+    remedy: 'See who pushed what with tidegate fleet status, then push again.',
+  },
+  fleetCanaryTooSmall: {
+    class: 'refuse',
+    exit: 64,
+    remedy: 'Give a larger share with --canary, or --yes to push to all of them at once.',
+  },
+  fleetNoFormer: {
+    class: 'refuse',
+    exit: 65,
+    remedy: 'tidegate fleet status shows the revisions; push a config that is good instead.',
+  },
+  fleetStopped: {
+    class: 'refuse',
+    exit: 75,
+    remedy: 'Push again, or take it back with tidegate fleet rollback; fleet status shows it.',
+  },
+  fleetKeyUnreadable: {
+    class: 'refuse',
+    exit: 78,
+    remedy: 'Name the seed file with --key; tidegate fleet keygen FILE makes one.',
+  },
+  fleetUnreachable: {
+    class: 'retry',
+    exit: 69,
+    remedy: 'Check --servers, or fleet.servers of --config, the network and the NATS server.',
+  },
+  fleetUnauthorized: {
+    class: 'refuse',
+    exit: 69,
+    remedy: 'Check --creds, --nkey, --token or --username, and what that login may do there.',
+  },
   natsNoResponders: {
     class: 'retry',
     exit: 69,

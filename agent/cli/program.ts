@@ -10,6 +10,7 @@ import { addCheck } from './check.ts';
 import type { CliContext, Perform } from './context.ts';
 import { addDead } from './dead.ts';
 import { addDemo } from './demo-command.ts';
+import { addFleet } from './fleet.ts';
 import { addPassword } from './password.ts';
 import { addRun } from './run.ts';
 import { addStatus } from './status.ts';
@@ -48,6 +49,7 @@ Examples:
   $ tidegate check tidegate.yaml                every problem with its line and remedy
   $ tidegate run --config tidegate.yaml
   $ tidegate demo                               an outage, the drain, and the proof
+  $ tidegate fleet push plant.yaml --key SEED   config of many gateways over NATS
 
 Exit codes: 0 ok, 64 usage, 65 bad data, 69 unavailable, 70 our fault, 73 cannot create,
 74 input/output error, 75 try later, 78 config.`,
@@ -60,6 +62,7 @@ Exit codes: 0 ok, 64 usage, 65 bad data, 69 unavailable, 70 our fault, 73 cannot
   addUpstream(program, context, perform);
   addPassword(program, context, perform);
   addDead(program, context, perform);
+  addFleet(program, context, perform);
   return program;
 }
 

@@ -5,12 +5,14 @@
 import type { CliContext } from './context.ts';
 
 const barCells = 24;
+const columnsDefault = 80;
 const redrawEveryMs = 100;
 const full = 100;
 const clearLine = '\r\x1b[K';
 
 export interface Progress {
-  at(done: number): void;
+  /** @param note behind the bar */
+  at(done: number, note?: string): void;
   /** Takes the bar away. */
   end(): void;
 }
@@ -19,19 +21,22 @@ export function showProgress(context: CliContext, what: string, total: number): 
   if (!context.isTerminal || total <= 0) return { at: () => {}, end: () => {} };
   let drawnMs = Number.NEGATIVE_INFINITY;
   return {
-    at(done) {
+    at(done, note = '') {
       const nowMs = performance.now();
       if (nowMs - drawnMs < redrawEveryMs) return;
       drawnMs = nowMs;
-      context.err(clearLine + bar(what, Math.min(done, total), total));
+      context.err(clearLine + bar(what, Math.min(done, total), total, note));
     },
     end: () => context.err(clearLine),
   };
 }
 
-function bar(what: string, done: number, total: number): string {
+function bar(what: string, done: number, total: number, note: string): string {
   const cells = Math.floor((done / total) * barCells);
   const drawn = '█'.repeat(cells) + '░'.repeat(barCells - cells);
   const percent = String(Math.floor((done / total) * full)).padStart(3);
-  return `${what} ${drawn} ${percent} %  ${done} of ${total}`;
+  const tail = note === '' ? '' : `  ${note}`;
+  const line = `${what} ${drawn} ${percent} %  ${done} of ${total}${tail}`;
+  // A line that wraps is not taken away again.
+  return line.slice(0, (process.stderr.columns ?? columnsDefault) - 1);
 }

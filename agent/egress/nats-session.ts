@@ -76,7 +76,8 @@ export class NatsSession {
 /** @returns whether a PONG came in time, and all that the server said before it was heard */
 export async function pong({ connection }: Online, withinMs: number): Promise<boolean> {
   const late = Promise.withResolvers<boolean>();
-  const timer = setTimeout(() => late.resolve(false), withinMs);
+  // A connection that ends meanwhile answers nothing: then nobody is kept waiting.
+  const timer = setTimeout(() => late.resolve(false), withinMs).unref();
   const heard = connection.flush().then(
     () => new Promise<boolean>((done) => setImmediate(() => done(true))),
     () => false,

@@ -385,7 +385,10 @@ export class NatsUpstream implements Upstream {
     const isAlive = await pong(online, this.#answerWithinMs);
     if (this.#online !== online) return;
     this.#pinged = null;
-    if (isAlive) return;
+    if (isAlive) {
+      this.#step();
+      return;
+    }
     online.connection.destroy();
     this.#ended(online, new TidegateError('natsTimeout', `${online.connection.server} is silent`));
   }

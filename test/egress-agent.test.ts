@@ -142,10 +142,10 @@ function loadedWith(path: string, found = new Set<string>()): Set<string> {
   return found;
 }
 
-test('an egress thread loads only what its lanes use: not MQTT.js, not Kafka', () => {
+test('an egress thread loads only what its lanes use: not MQTT.js, NATS or Kafka', () => {
   const loaded = [...loadedWith('agent/egress-thread.ts')];
   assert.ok(loaded.includes('agent/egress/forwarder.ts'));
-  const heavy = /mqtt-client|egress\/(kafka|mqtt-|file)/;
+  const heavy = /(mqtt|nats)-client|egress\/(kafka|mqtt-|file|nats-upstream)/;
   assert.deepEqual(
     loaded.filter((path) => heavy.test(path)),
     [],

@@ -10,6 +10,8 @@ import { plural } from './figures.ts';
 
 interface CheckFlags extends JsonOption {
   readonly schema?: boolean;
+  readonly effective?: boolean;
+  readonly layer: readonly string[];
 }
 
 export function addCheck(program: Command, context: CliContext, perform: Perform): void {
@@ -18,6 +20,14 @@ export function addCheck(program: Command, context: CliContext, perform: Perform
     .description('validate a config: every problem with its line, key and remedy')
     .argument('[file]', 'the config; - reads standard input')
     .option('--schema', 'print the JSON Schema of the config')
+    .option('--effective', 'with the layers of its fleet, and where each value comes from')
+    .option(
+      '--layer <key=file>',
+      'with --effective: this file as fleet.default, group.NAME or gateway.NAME (repeatable);' +
+        ' without: the layers that the gateway keeps',
+      (one: string, before: readonly string[]) => [...before, one],
+      [] as readonly string[],
+    )
     .option(...jsonFlag)
     .addHelpText(
       'after',
@@ -25,6 +35,8 @@ export function addCheck(program: Command, context: CliContext, perform: Perform
 Examples:
   $ tidegate check tidegate.yaml
   $ tidegate check --json tidegate.yaml
+  $ tidegate check --effective tidegate.yaml
+  $ tidegate check --effective --layer fleet.default=fleet.yaml tidegate.yaml
   $ tidegate check --schema > tidegate.schema.json`,
     )
     .action((file: string | undefined, flags: CheckFlags) =>
@@ -43,8 +55,14 @@ async function check(
     return exitCodes.ok;
   }
   if (file === undefined) throw new TidegateError('usage', 'check needs the name of a file');
-  const { checkText, showProblem } = await import('../config/check.ts');
   const source = file === '-' ? 'standard input' : file;
+  if (flags.effective) {
+    const { checkEffective } = await import('./check-effective.ts');
+    const { layer, json = false } = flags;
+    return await checkEffective({ source, text: read(file) }, { layer, json }, context);
+  }
+  const { checkText, showProblem } = await import('../config/check.ts');
+  if (flags.layer.length > 0) throw new TidegateError('usage', '--layer needs --effective');
   const { config, problems } = checkText(read(file), source, context.env);
   if (flags.json) {
     context.out(`${JSON.stringify({ valid: config !== null, problems }, null, 2)}\n`);

@@ -72,17 +72,21 @@ class Merge implements Located {
 
   #merged(wide: unknown, narrow: unknown, path: KeyPath, layer: ParsedLayer): unknown {
     if (isMap(wide) && isMap(narrow)) {
+      // What is in it already stays where it came from.
+      for (const key of Object.keys(wide)) {
+        this.#origins.set(keyOf([...path, key]), this.#originOf([...path, key]));
+      }
       this.#origins.set(keyOf(path), { layer, path });
-      const merged = { ...wide };
+      const merged = new Map(Object.entries(wide));
       for (const [key, value] of Object.entries(narrow)) {
         const here = [...path, key];
-        if (value !== null) merged[key] = this.#merged(wide[key], value, here, layer);
+        if (value !== null) merged.set(key, this.#merged(merged.get(key), value, here, layer));
         else {
           this.#forget(here);
-          delete merged[key];
+          merged.delete(key);
         }
       }
-      return merged;
+      return Object.fromEntries(merged);
     }
     if (path.length === 1 && path[0] === 'routes' && Array.isArray(wide) && Array.isArray(narrow)) {
       return this.#routes(wide, narrow, layer);

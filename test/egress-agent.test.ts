@@ -4,12 +4,11 @@
  * config does not use is not loaded.
  */
 import assert from 'node:assert/strict';
-import { connect as connectTcp } from 'node:net';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import mqttPacket, { type Packet } from 'mqtt-packet';
 import { AgentUnderTest, eventually } from './support/agent.ts';
+import { assertHas, Device } from './support/counting-device.ts';
 import { readLines } from './support/files.ts';
 import { laneBalances } from './support/metrics.ts';
 import { type Mosquitto, startMosquitto } from './support/mosquitto.ts';
@@ -25,63 +24,6 @@ after(async () => {
   for (const one of [...seen, ...wires]) one.close();
   for (const broker of brokers) await broker.stop();
 });
-
-/** Publishes at QoS 1 until told to stop; what was acknowledged is kept. */
-class Device {
-  readonly acknowledged: number[] = [];
-  readonly #name: string;
-  #next = 0;
-
-  constructor(name: string) {
-    this.#name = name;
-  }
-
-  /** One connection's worth; returns when all were acknowledged or the connection ended. */
-  async publish(port: number, count: number): Promise<void> {
-    const socket = connectTcp({ host: '127.0.0.1', port, noDelay: true });
-    socket.on('error', () => undefined);
-    const parser = mqttPacket.parser();
-    socket.on('data', (bytes) => parser.parse(bytes));
-    const closed = new Promise((resolve) => socket.once('close', resolve));
-    const values = new Map<number, number>();
-    const say = (packet: Packet) => socket.write(mqttPacket.generate(packet));
-    parser.on('packet', ({ cmd, messageId = 0 }) => {
-      if (cmd !== 'puback') return;
-      this.acknowledged.push(values.get(messageId) as number);
-      values.delete(messageId);
-      if (values.size === 0) socket.end();
-    });
-    say({
-      cmd: 'connect',
-      protocolId: 'MQTT',
-      protocolVersion: 4,
-      clean: true,
-      clientId: this.#name,
-    });
-    for (let i = 1; i <= count; i++) {
-      const value = this.#next++;
-      values.set(i, value);
-      const payload = `${this.#name} ${value}`;
-      const topic = `plant/${this.#name}/telemetry`;
-      say({ cmd: 'publish', topic, payload, qos: 1, dup: false, retain: false, messageId: i });
-    }
-    await closed;
-  }
-}
-
-function assertHas(values: readonly string[], devices: readonly Device[]): void {
-  for (const [i, device] of devices.entries()) {
-    const own = [...new Set(values.filter((value) => value.startsWith(`d${i} `)))];
-    const numbers = own.map((value) => Number(value.split(' ')[1]));
-    assert.deepEqual(
-      numbers,
-      numbers.toSorted((a, b) => a - b),
-      `d${i} in order`,
-    );
-    const missing = device.acknowledged.filter((one) => !numbers.includes(one));
-    assert.deepEqual(missing, [], `d${i} misses nothing that was acknowledged`);
-  }
-}
 
 test('what was acknowledged arrives at an MQTT server and in files, through kills', async () => {
   const broker = await startMosquitto({ persistence: false });

@@ -230,8 +230,8 @@ const table = {
     class: 'bury',
     exit: 65,
     remedy:
-      'Mend the route’s topic template: Kafka takes [a-zA-Z0-9._-]{1,249}, MQTT no + # or NUL, NATS' +
-      ' no empty token.',
+      'Mend the route’s topic template: Kafka takes [a-zA-Z0-9._-]{1,249}, MQTT no + # or NUL,' +
+      ' NATS no empty token.',
   },
   loop: {
     class: 'bury',

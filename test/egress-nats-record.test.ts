@@ -304,7 +304,7 @@ test('an answer confirms only if it is a PubAck', () => {
   for (const errCode of [10_054, 10_097]) assert.equal(refused(400, errCode), true);
 });
 
-test('a subject is believed missing only after a while, and again if a stream took it since', () => {
+test('a subject is believed missing only after a while, and anew once a stream took it', () => {
   const missing = new MissingSubjects(100);
   assert.equal(missing.heard('a', 0), false);
   assert.equal(missing.heard('a', 99), false);

@@ -28,7 +28,7 @@ async function connectionNames(monitorPort: number): Promise<string[]> {
   return connections.flatMap(({ name }) => name ?? []).toSorted();
 }
 
-test('what was acknowledged is in the stream, through kills of the agent and the server', async () => {
+test('what was acknowledged is in the stream, through kills of agent and server', async () => {
   const server = await serverOf({ monitor: true });
   const before = await Streams.of(server);
   await before.make(['up.>', 'once.>']);

@@ -115,7 +115,7 @@ test('a key file that is not there halts, and is read at the next connect', asyn
   await rig.settledAll();
 });
 
-test('TLS: a CA that is named is trusted, another is not, and the certificate lets in', async () => {
+test('TLS: a CA that is named is trusted, another is not; the certificate lets in', async () => {
   const ca = new Authority(folder);
   const other = new Authority(folder, 'other');
   const own = ca.sign('server', { altNames: 'IP:127.0.0.1' });
@@ -149,7 +149,7 @@ const users = (allowed: string) => [
   '] }',
 ];
 
-test('a subject that may not be published halts, and all goes on in order once it may', async () => {
+test('a subject that may not be published halts; all goes on in order once it may', async () => {
   const server = await serverOf({ lines: users('"open.>"') });
   const streams = await Streams.of(server, admin);
   await streams.make(['open.>', 'closed.>']);

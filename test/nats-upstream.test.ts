@@ -23,7 +23,7 @@ afterEach(closeAll);
 const toldOf = (rig: LaneRig, code: string) =>
   rig.events.filter(({ fields }) => fields.code === code);
 
-test('a PubAck confirms, and a record has its subject, value and headers in the stream', async () => {
+test('a PubAck confirms; a record has its subject, value and headers in the stream', async () => {
   const server = await serverOf();
   const streams = await Streams.of(server);
   await streams.make(['site.>']);
@@ -118,7 +118,7 @@ function assertWhole(values: readonly string[]): void {
   }
 }
 
-test('a server killed and started again in mid-stream misses nothing and keeps the order', async () => {
+test('a server killed and started again in mid-stream misses nothing, in order', async () => {
   const server = await serverOf();
   const streams = await Streams.of(server);
   await streams.make(['plant.>']);
@@ -172,7 +172,7 @@ test('a silent server is given up after a PING, and the next connection goes on'
   assert.deepEqual(await streams.values(), texts(10));
 });
 
-test('a subject that no stream has is held with a remedy, and all arrive in order later', async () => {
+test('a subject that no stream has is held with a remedy; all arrive in order later', async () => {
   const server = await serverOf();
   const streams = await Streams.of(server);
   const rig = natsLane({ config: natsConfig(server.port) });
@@ -275,7 +275,8 @@ test('what expires while it waits is told so, and what is left is stored', async
 });
 
 for (const jetstream of [true, false]) {
-  test(`at-most-once over ${jetstream ? 'JetStream' : 'core NATS'}: sent once, or lost and told`, async () => {
+  const over = jetstream ? 'JetStream' : 'core NATS';
+  test(`at-most-once over ${over}: sent once, or lost and told`, async () => {
     const server = await serverOf();
     const streams = await Streams.of(server);
     const heard: string[] = [];

@@ -1,7 +1,7 @@
 /**
  * What runs by now, and everything that changes with its config: the agent, the HTTP port, the log
- * level, and the fleet, where more config comes from. There is one road to another config, `#apply`,
- * whoever asks for it; whoever does has his turn (`reloads.ts`).
+ * level, and the fleet, where more config comes from. There is one road to another config,
+ * `#apply`, and whoever takes it has its turn (`reloads.ts`).
  *
  *   SIGHUP   file ▶ with the layers that run over it ▶ apply ▶ the fleet goes on, or begins anew
  *   fleet    file as it was read last ▶ with other layers ▶ apply ▶ confirmed, or taken back

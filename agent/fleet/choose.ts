@@ -100,10 +100,10 @@ function judge(
   }
   const { revision, hash, rollout } = newest.version;
   const refused = (reason: string): Verdict => ({ revision, hash, state: 'refused', reason });
-  if (doubled.has(newest)) return refused(`revision ${revision} was seen with another text`);
   if (seen !== null && revision < seen.revision) {
     return refused(`replayed: revision ${revision} after ${seen.revision}`);
   }
+  if (doubled.has(newest)) return refused(`revision ${revision} was seen with another text`);
   const remembered = blame(hash);
   if (remembered !== null) return { revision, hash, ...remembered };
   const spared = !isInRollout(gateway, rollout);

@@ -141,7 +141,7 @@ export class Fleet {
     const before = memory.trial ?? null;
     if (memory.begin(hash) > fleetAttemptsMost) {
       memory.restore(null);
-      const reason = `did not survive: the process ended ${fleetAttemptsMost} times during its trial`;
+      const reason = `did not survive: the process ended ${fleetAttemptsMost} times on trial`;
       this.#blame(changed, wanted, { state: 'reverted', reason }, hash);
       this.#parts.report('fleetReverted', { layers: named(wanted), reason });
       return 'blamed';

@@ -1,5 +1,6 @@
 /**
- * What the bucket holds of one key, judged by itself: each entry opened once, oldest first.
+ * What the bucket holds of one key: entries in the order they were written, each opened by itself,
+ * whatever stands before it.
  *
  *   written ──openSigned──▶ signed (a version: revision, hash, text) | bad (with the reason)
  *   deleted: unsigned, so it takes nothing away; it is told and otherwise passed over

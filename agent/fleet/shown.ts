@@ -1,5 +1,6 @@
 /**
- * How this gateway is, in the words of its report. Rates are taken between two reports. Pure.
+ * How this gateway is, in the words of its report. Pure: rates are taken between two reports, the
+ * first one has none.
  */
 import type { Health } from './health.ts';
 import type { GatewayReport, LayerReport } from './report.ts';

@@ -46,6 +46,8 @@ interface Written extends SignedConfig {
 }
 
 const format = 1;
+/** Of Ed25519. */
+const signatureBytes = 64;
 const hashPattern = /^[0-9a-f]{64}$/;
 const revisionMost = Number.MAX_SAFE_INTEGER;
 
@@ -90,8 +92,10 @@ export function openSigned(
   if (signer === undefined) {
     throw new TidegateError('fleetConfigUntrusted', `${key}: signed by ${config.signer}`);
   }
-  const bytes = signedBytes(config, config.hash);
-  if (!signer.verify(bytes, Buffer.from(signature, 'base64'))) {
+  const given = Buffer.from(signature, 'base64');
+  // The library throws on another length.
+  const fits = given.length === signatureBytes;
+  if (!fits || !signer.verify(signedBytes(config, config.hash), given)) {
     throw unsigned(key, 'the signature does not fit');
   }
   return config;

@@ -1,5 +1,6 @@
 /**
- * A config that runs and is not confirmed yet: what it is, who brought it, and who judges it.
+ * A config that runs and is not confirmed yet: its layers, which of them are new, and its judge.
+ * What was usual before is handed on to a trial that takes its place.
  */
 
 import type { Health, Usual } from './health.ts';

@@ -6,7 +6,7 @@
 import type { GatewayReport } from '../fleet/report.ts';
 import type { Stored } from './fleet-bucket.ts';
 import { type Heard, silentAfterMs } from './fleet-reports.ts';
-import { type GatewayState, reasonOf, worstLayer } from './fleet-state.ts';
+import { type GatewayState, newestOf, reasonOf, worstLayer } from './fleet-state.ts';
 
 export interface Change {
   readonly kind: 'gateway' | 'layer' | 'health' | 'gone' | 'config';
@@ -29,7 +29,7 @@ const none = { gateway: null, key: null, revision: null, reason: null };
 
 export class FleetChanges {
   readonly #gateways = new Map<string, Seen>();
-  readonly #configs = new Map<string, string>();
+  readonly #configs = new Map<string, Stored>();
 
   /** @param heard null: its report was taken out */
   hear(gateway: string, heard: Heard | null, nowMs: number): Change[] {
@@ -69,10 +69,10 @@ export class FleetChanges {
     return [{ ...none, kind: 'gone', gateway, what: 'gone', reason }];
   }
 
-  stored({ key, sequence, signed, trusted, fault }: Stored): Change[] {
-    const sign = `${sequence}`;
-    if (this.#configs.get(key) === sign) return [];
-    this.#configs.set(key, sign);
+  stored(stored: Stored): Change[] {
+    const { key, sequence, signed, trusted, fault } = stored;
+    if (this.#configs.get(key)?.sequence === sequence) return [];
+    this.#configs.set(key, stored);
     const of = { ...none, kind: 'config' as const, key };
     if (signed === null) return [{ ...of, what: 'taken by no gateway', reason: fault }];
     const { revision, rollout } = signed;
@@ -84,8 +84,9 @@ export class FleetChanges {
   }
 
   states(): GatewayState[] {
+    const newest = newestOf(this.#configs.values());
     return [...this.#gateways.values()].map(({ report, isGone }) =>
-      isGone ? 'silent' : worstLayer(report),
+      isGone ? 'silent' : worstLayer(report, newest),
     );
   }
 }

@@ -149,7 +149,8 @@ function layersOf(
   { key, pushed, base, latest, signer }: CheckParts,
   { gateway, groups, keys }: Combination,
 ): { local: Layer; central: Layer[] } {
-  const fleet = { servers: ['nats://127.0.0.1:4222'], trust: [signer], groups };
+  const named = groups.length > 0 ? { groups } : {};
+  const fleet = { servers: ['nats://127.0.0.1:4222'], trust: [signer], ...named };
   const least = { source: 'the local part', text: JSON.stringify({ gateway, fleet }) };
   const central = keys.flatMap((one) => {
     if (one === key) return [pushed];

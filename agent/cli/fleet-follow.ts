@@ -141,7 +141,7 @@ export function failed({ refused, reverted }: Counts): number {
 
 /** `3 applied, 1 refused`: of those that there are. */
 export function showCounts(counts: Readonly<Record<string, number>>): string {
-  const order: readonly string[] = [...answerOrder, 'none'];
+  const order: readonly string[] = [...answerOrder, 'behind', 'none'];
   const shown = order.filter((state) => (counts[state] ?? 0) > 0);
   return shown.map((state) => `${counts[state]} ${state}`).join(', ') || 'no gateway';
 }
@@ -164,7 +164,7 @@ class Telling {
 
   at(counts: Counts): void {
     const { context, quiet } = this.#parts;
-    if (quiet || this.#total === 0) return;
+    if (quiet || counts.silent === this.#total) return;
     const shown = showCounts(counts);
     this.#progress.at(this.#total - unanswered(counts), shown);
     const nowMs = performance.now();

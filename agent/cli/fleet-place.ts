@@ -95,7 +95,8 @@ async function said(flags: FleetFlags, context: CliContext): Promise<FleetPlace>
   );
   const wrong = problems.find(({ severity }) => severity === 'error');
   if (wrong) {
-    const { key, message, remedy } = wrong;
+    const { key, message } = wrong;
+    const remedy = wrong.remedy.replace('say insecure: true', 'give --insecure');
     throw new TidegateError('usage', `${flagOf(key)}: ${message}. ${remedy}`);
   }
   if (!config?.fleet) throw new TidegateError('internal', 'options make no fleet part');

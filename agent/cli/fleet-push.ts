@@ -93,7 +93,7 @@ async function tellChecked(
   }
   const all = plural(checked, 'combination');
   const of = combinations > checked ? `the first ${all} of ${combinations}` : all;
-  context.out(`${source}: valid as ${key}, in ${of} with what is in the bucket\n`);
+  context.out(`${source}: valid as ${key}, checked in ${of} of layers\n`);
 }
 
 function read(file: string): string {

@@ -1,29 +1,45 @@
 /**
- * The state of one gateway in one word and its reasons, from what it reports of its layers:
+ * The state of one gateway in one word and its reasons, from what it reports of its layers and what
+ * the bucket has for it:
  *
- *   refused > reverted > silent > pending > spared > applied > none (no layer has come)
+ *   refused > reverted > silent > behind > pending > spared > applied > none (there is no layer)
  *
  * The worst one is the one to show. Silent is what has not reported for three of its intervals, or
- * has a config of its own in the bucket and never reported.
+ * has a config of its own in the bucket and never reported; behind, what reports but has not seen
+ * the newest revision.
  */
-import type { GatewayReport, LayerState } from '../fleet/report.ts';
+import { type GatewayReport, keysOf, type LayerState } from '../fleet/report.ts';
+import type { Stored } from './fleet-bucket.ts';
 import { type Heard, silentAfterMs } from './fleet-reports.ts';
 
-export type GatewayState = LayerState | 'silent' | 'none';
+export type GatewayState = LayerState | 'silent' | 'behind' | 'none';
 
-const worstFirst: readonly LayerState[] = ['refused', 'reverted', 'pending', 'spared', 'applied'];
+/** The revision of each key that gateways should know of. */
+export type Newest = ReadonlyMap<string, number>;
 
-export function worstLayer({ layers }: GatewayReport): LayerState | 'none' {
-  const states = new Set(Object.values(layers).map(({ state }) => state));
+export function newestOf(latest: Iterable<Stored>): Newest {
+  const known = [...latest].filter(({ trusted }) => trusted !== false);
+  return new Map(known.flatMap(({ key, signed }) => (signed ? [[key, signed.revision]] : [])));
+}
+
+const worstFirst: readonly GatewayState[] = [
+  ...(['refused', 'reverted', 'behind', 'pending', 'spared', 'applied'] as const),
+];
+
+export function worstLayer(report: GatewayReport, newest: Newest): GatewayState {
+  const states = new Set<GatewayState>();
+  for (const key of keysOf(report.gateway, report.groups)) {
+    const layer = report.layers[key];
+    const isBehind = (newest.get(key) ?? 0) > (layer?.revision ?? 0);
+    if (isBehind) states.add('behind');
+    else if (layer !== undefined) states.add(layer.state);
+  }
   return worstFirst.find((state) => states.has(state)) ?? 'none';
 }
 
-export function isSilent({ report, atMs }: Heard, nowMs: number): boolean {
-  return nowMs - atMs > silentAfterMs(report);
-}
-
-export function stateOf(heard: Heard, nowMs: number): GatewayState {
-  return isSilent(heard, nowMs) ? 'silent' : worstLayer(heard.report);
+export function stateOf(heard: Heard, newest: Newest, nowMs: number): GatewayState {
+  const { report, atMs } = heard;
+  return nowMs - atMs > silentAfterMs(report) ? 'silent' : worstLayer(report, newest);
 }
 
 /** `fleet.default@7 group.a@2 (3 refused)`: what runs, and what of it is not the newest. */

@@ -12,7 +12,14 @@ import { showCounts } from './fleet-follow.ts';
 import { type FleetFlags, placeFlags, placeOf } from './fleet-place.ts';
 import type { FleetReports, Heard } from './fleet-reports.ts';
 import { withFleet } from './fleet-session.ts';
-import { type GatewayState, reasonOf, revisionsOf, stateOf, totalsOf } from './fleet-state.ts';
+import {
+  type GatewayState,
+  newestOf,
+  reasonOf,
+  revisionsOf,
+  stateOf,
+  totalsOf,
+} from './fleet-state.ts';
 import { fitted, oneLine, secondsSince, shortKey, shortTime } from './fleet-view.ts';
 import type { Cell } from './table.ts';
 
@@ -83,9 +90,10 @@ function rowsOf(
   nowMs: number,
 ): Row[] {
   const rows: Row[] = [];
+  const newest = newestOf(latest.values());
   for (const [gateway, heard] of reports.heard) {
     if (group !== null && !heard.report.groups.includes(group)) continue;
-    rows.push({ gateway, state: stateOf(heard, nowMs), heard });
+    rows.push({ gateway, state: stateOf(heard, newest, nowMs), heard });
   }
   for (const key of latest.keys()) {
     const gateway = gatewayOf(key);

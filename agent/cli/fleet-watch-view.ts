@@ -9,7 +9,6 @@ import { showCounts } from './fleet-follow.ts';
 import { totalsOf } from './fleet-state.ts';
 import { cut, oneLine } from './fleet-view.ts';
 
-const redrawEveryMs = 200;
 const clearLine = '\r\x1b[K';
 const columnsDefault = 80;
 
@@ -18,7 +17,7 @@ export class WatchView {
   readonly #context: CliContext;
   readonly #json: boolean;
   #isFirst = true;
-  #drawnMs = Number.NEGATIVE_INFINITY;
+  #drawn = '';
 
   constructor(context: CliContext, json: boolean) {
     this.#context = context;
@@ -69,14 +68,13 @@ export class WatchView {
 
   #draw(isNow: boolean): void {
     if (this.#clear === '') return;
-    const nowMs = performance.now();
-    if (!isNow && nowMs - this.#drawnMs < redrawEveryMs) return;
-    this.#drawnMs = nowMs;
     const states = this.changes.states();
     const totals = states.length > 0 ? `: ${showCounts(totalsOf(states))}` : '';
     const line = `${plural(states.length, 'gateway')}${totals}`;
     // One that wraps is not taken away again.
     const width = (process.stderr.columns ?? columnsDefault) - 1;
+    if (!isNow && line === this.#drawn) return;
+    this.#drawn = line;
     this.#context.err(this.#clear + cut(line, width));
   }
 }

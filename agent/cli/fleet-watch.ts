@@ -65,7 +65,7 @@ async function watchOnce(place: FleetPlace, view: WatchView, stop: AbortSignal):
   link.gone.addEventListener('abort', () => reject(link.lost()), { once: true });
   const looking = setInterval(() => view.look(), lookEveryMs);
   const closed = new AbortController();
-  const parts = { link, place, view, closed: closed.signal };
+  const parts = { link, place, view, isFirst: view.isFirst, closed: closed.signal };
   try {
     // Each resolves with the reason for which nothing more comes.
     for (const watching of [watchConfigs(parts), watchReports(parts)]) {
@@ -84,15 +84,18 @@ interface WatchParts {
   readonly link: FleetLink;
   readonly place: FleetPlace;
   readonly view: WatchView;
+  /** What stands there is not news. */
+  readonly isFirst: boolean;
   readonly closed: AbortSignal;
 }
 
-async function watchConfigs({ link, place, view, closed }: WatchParts): Promise<TidegateError> {
-  const { kv, isNew } = await whenThere(link, place.bucket, view, closed);
+async function watchConfigs(parts: WatchParts): Promise<TidegateError> {
+  const { link, place, view, isFirst } = parts;
+  const { kv, isNew } = await whenThere(parts, place.bucket);
   const bucket = await FleetBucket.open({ link, place });
   // Verified in the order in which they came.
   let last: Promise<void> = Promise.resolve();
-  let isQuiet = view.isFirst && !isNew;
+  let isQuiet = isFirst && !isNew;
   const reading = await readBucket(kv, {}, (entry) => {
     last = last.then(async () => {
       const changes = view.changes.stored(await bucket.judge(entry));
@@ -105,10 +108,11 @@ async function watchConfigs({ link, place, view, closed }: WatchParts): Promise<
   return await reading.ended;
 }
 
-async function watchReports({ link, place, view, closed }: WatchParts): Promise<TidegateError> {
-  const { kv, isNew } = await whenThere(link, place.statusBucket, view, closed);
+async function watchReports(parts: WatchParts): Promise<TidegateError> {
+  const { link, place, view, isFirst } = parts;
+  const { kv, isNew } = await whenThere(parts, place.statusBucket);
   let isLoading = true;
-  const isQuiet = view.isFirst && !isNew;
+  const isQuiet = isFirst && !isNew;
   const { changes } = view;
   const reports = await FleetReports.open(link, place.statusBucket, kv, (gateway, _, now) => {
     const nowMs = Date.now();
@@ -122,12 +126,9 @@ async function watchReports({ link, place, view, closed }: WatchParts): Promise<
   return await reports.ended;
 }
 
-/** @param closed gives up waiting */
 async function whenThere(
-  link: FleetLink,
+  { link, view, closed }: WatchParts,
   name: string,
-  view: WatchView,
-  closed: AbortSignal,
 ): Promise<{ kv: KV; isNew: boolean }> {
   for (let looks = 0; ; looks++) {
     const kv = await link.bucket(name);

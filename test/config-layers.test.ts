@@ -37,6 +37,10 @@ test('null in a narrower layer takes the key out', () => {
   assert.deepEqual(merged('upstreams: { a: 1, b: 2 }', 'upstreams: { a: ~ }'), {
     upstreams: { b: 2 },
   });
+  assert.deepEqual(merged('a: 1', 'upstreams: { a: ~, b: { c: ~ } }'), {
+    a: 1,
+    upstreams: { b: {} },
+  });
 });
 
 test('routes are merged by name, whole, and the narrower ones come first', () => {

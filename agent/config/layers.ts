@@ -63,9 +63,11 @@ export function mergeLayers(layers: readonly ParsedLayer[]): Located {
 class Merge implements Located {
   tree: unknown = null;
   readonly #origins = new Map<string, Origin>();
+  #first: ParsedLayer | null = null;
 
   add(layer: ParsedLayer): void {
     const { tree } = layer.parsed;
+    this.#first ??= layer;
     if (tree !== null || this.#origins.size === 0)
       this.tree = this.#merged(this.tree, tree, [], layer);
   }
@@ -93,7 +95,7 @@ class Merge implements Located {
     }
     this.#forget(path);
     this.#origins.set(keyOf(path), { layer, path });
-    return narrow;
+    return this.#first === layer ? narrow : withoutNulls(narrow);
   }
 
   #routes(wide: readonly unknown[], narrow: readonly unknown[], layer: ParsedLayer): unknown[] {
@@ -136,6 +138,13 @@ class Merge implements Located {
     const origin = this.#originOf(path);
     return origin.layer.parsed.shown(origin.path);
   }
+}
+
+/** There was nothing to take out. */
+function withoutNulls(value: unknown): unknown {
+  if (!isMap(value)) return value;
+  const entries = Object.entries(value).filter(([, item]) => item !== null);
+  return Object.fromEntries(entries.map(([key, item]) => [key, withoutNulls(item)]));
 }
 
 /** Of a path; that of what lies below it begins the same way. */

@@ -1,0 +1,143 @@
+/**
+ * Fifty gateways on one nats-server, their devices publishing throughout: a push reaches all, in a
+ * time that is printed; a bad one is refused by all with the reason in `fleet status`; one that
+ * kills the upstream reverts by itself, on the canaries only; nats-server killed in mid-push ends
+ * consistent; and not one acknowledged event is lost. What it costs a server is printed too: these
+ * are the figures that agent/fleet/README.md calculates with.
+ */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { eventually } from './support/agent.ts';
+import { ManyGateways } from './support/many-gateways.ts';
+import { type NatsServer, startNats } from './support/nats.ts';
+
+const gateways = 50;
+const withinMs = 60_000;
+const watchMs = 10_000;
+const key = 'fleet.default';
+
+let nats: NatsServer;
+let fleet: ManyGateways;
+
+before(async () => {
+  nats = await startNats({ monitor: true });
+  fleet = await ManyGateways.start(nats, gateways);
+  fleet.publish();
+});
+after(async () => {
+  await fleet?.close();
+  await nats?.stop();
+});
+
+function route(topic: string): object {
+  return { name: 'all', from: 'plant/#', to: { upstream: 'out', topic } };
+}
+
+interface Served {
+  readonly in_msgs: number;
+  readonly out_msgs: number;
+  readonly in_bytes: number;
+  readonly out_bytes: number;
+}
+
+async function served(): Promise<Served> {
+  const answer = await fetch(`http://127.0.0.1:${nats.monitorPort}/varz`);
+  return (await answer.json()) as Served;
+}
+
+function less(after: Served, before: Served): string {
+  const each = (now: number, then: number): string => ((now - then) / gateways).toFixed(1);
+  return (
+    `${each(after.in_msgs, before.in_msgs)} messages in (${each(after.in_bytes, before.in_bytes)} B),` +
+    ` ${each(after.out_msgs, before.out_msgs)} out (${each(after.out_bytes, before.out_bytes)} B)`
+  );
+}
+
+test('what a gateway costs a server while nothing happens', async (t) => {
+  const before = await served();
+  await sleep(watchMs);
+  const after = await served();
+  t.diagnostic(`in ${watchMs / 1_000} s at reportEvery 1s, each gateway: ${less(after, before)}`);
+});
+
+test('a push reaches all, is confirmed by all, and no device notices', async (t) => {
+  const before = await served();
+  const drops = fleet.drops;
+  const pushing = fleet.push({ routes: [route('first')] });
+  void pushing.then(({ code, out, err }) => code === 0 || t.diagnostic(`${out}\n${err}`));
+  const began = performance.now();
+  await eventually('it runs everywhere', withinMs, async () => {
+    const { 'pending@1': pending = 0, 'applied@1': applied = 0 } = await fleet.states(key);
+    return pending + applied === gateways;
+  });
+  const reached = (performance.now() - began) / 1_000;
+  const { code, out, err, seconds } = await pushing;
+  assert.equal(code, 0, `${out}\n${err}`);
+  assert.deepEqual(await fleet.states(key), { 'applied@1': gateways });
+  assert.equal(fleet.drops, drops, 'no connection was dropped');
+  t.diagnostic(`reached all ${gateways} in ${reached.toFixed(1)} s (command, check and reports`);
+  t.diagnostic(`included), confirmed by all in ${seconds.toFixed(1)} s (confirmWithin 2s)`);
+  t.diagnostic(`each gateway meanwhile: ${less(await served(), before)}`);
+});
+
+test('a bad push is refused by all, with the reason in fleet status', async () => {
+  const missing = '$' + '{NOT_SET_ANYWHERE}';
+  const bad = { upstreams: { mesh: { nats: { servers: nats.url, token: missing } } } };
+  const { code, out, err } = await fleet.push({ routes: [route('first')], ...bad });
+  assert.equal(code, 65, `${out}\n${err}`);
+  assert.deepEqual(await fleet.states(key), { 'refused@2': gateways });
+  const status = await fleet.command('status', '--json');
+  const shown = JSON.parse(status.out) as { gateways: { state: string; reason: string }[] };
+  assert.equal(shown.gateways.length, gateways);
+  for (const { state, reason } of shown.gateways) {
+    assert.equal(state, 'refused');
+    assert.match(reason, /NOT_SET_ANYWHERE is not set/);
+  }
+});
+
+test('a push that kills the upstream reverts by itself, on the canaries only', async (t) => {
+  const dead = { out: { file: null, kafka: { brokers: ['127.0.0.1:1'] }, lag: { over: 'hold' } } };
+  const { code, out, err, seconds } = await fleet.push(
+    { routes: [route('first')], upstreams: dead },
+    ...['--canary', '20%', '--wait', '30s'],
+  );
+  assert.equal(code, 65, `${out}\n${err}`);
+  const reports = await fleet.reports();
+  const reverted = fleet.agents.filter((agent) => agent.events('fleetReverted').length > 0);
+  assert.ok(reverted.length > 0 && reverted.length < gateways / 2, `${reverted.length} canaries`);
+  t.diagnostic(`${reverted.length} canaries reverted; put back after ${seconds.toFixed(1)} s`);
+  await eventually('the former config is back everywhere', withinMs, async () => {
+    const { 'applied@4': back = 0 } = await fleet.states(key);
+    return back === gateways;
+  });
+  assert.equal(reports.length, gateways);
+  for (const agent of fleet.agents) {
+    const applied = agent.events('fleetApplied').filter(({ layers }) => layers === `${key}@3`);
+    assert.equal(applied.length, reverted.includes(agent) ? 1 : 0, 'only canaries ran it');
+  }
+});
+
+test('nats-server killed in mid-push and started again: the fleet ends consistent', async (t) => {
+  const pushing = fleet.push({ routes: [route('second')] }, '--follow', '40s');
+  void pushing.then(({ out, err }) => t.diagnostic(`${out}\n${err}`));
+  await eventually('some run it', withinMs, async () => {
+    return Object.keys(await fleet.states(key)).some((state) => state.endsWith('@5'));
+  });
+  await nats.kill();
+  await sleep(500);
+  await nats.start();
+  const { code, out, err } = await pushing;
+  await eventually('all run it, confirmed', withinMs, async () => {
+    const { 'applied@5': applied = 0 } = await fleet.states(key);
+    return applied === gateways;
+  });
+  t.diagnostic(`the command ended with ${code}: ${(out || err).trim().split('\n').at(-1)}`);
+});
+
+test('not one acknowledged event was lost meanwhile', async (t) => {
+  const totals = await fleet.settle();
+  t.diagnostic(JSON.stringify(totals));
+  assert.equal(totals.lost, 0);
+  assert.ok(totals.acknowledged > gateways * 20);
+});

@@ -136,8 +136,8 @@ export class NatsWire {
   readonly #server;
   readonly #ends = new Set<Socket>();
   readonly port: number;
-  /** True: what the server says is lost. */
-  isDeaf = false;
+  /** On connections up to this one, what the server says is lost. */
+  #deafTo = 0;
   /** False: who comes is sent away. */
   isOpen = true;
   connections = 0;
@@ -152,6 +152,7 @@ export class NatsWire {
         return;
       }
       this.connections += 1;
+      const at = this.connections;
       const far = connectTcp({ host: '127.0.0.1', port: to, noDelay: true });
       for (const end of [near, far]) {
         this.#ends.add(end);
@@ -160,7 +161,7 @@ export class NatsWire {
       near.on('close', () => far.destroy());
       far.on('close', () => near.destroy());
       near.pipe(far);
-      far.on('data', (bytes) => this.isDeaf || near.write(bytes));
+      far.on('data', (bytes) => at <= this.#deafTo || near.write(bytes));
     });
   }
 
@@ -171,6 +172,11 @@ export class NatsWire {
     const wire = new NatsWire(server.port, port, listener);
     closers.push(() => wire.close());
     return wire;
+  }
+
+  /** What the server says from here on does not arrive; who connects anew hears it again. */
+  deafen(): void {
+    this.#deafTo = this.connections;
   }
 
   cut(): void {

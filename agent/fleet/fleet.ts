@@ -247,6 +247,9 @@ export class Fleet {
     this.#parts.memory.restore(null);
     this.#parts.report('fleetReverted', { layers: named(trial.layers), reason });
     this.#state = 'taking-back';
+    // It is said at once, also when taking back takes its time.
+    this.#parts.choices.wanted();
+    this.#parts.changed();
     await this.#takeBack(trial);
   }
 

@@ -12,6 +12,7 @@ const nodeLeast = { major: 24, minor: 6 } as const;
 const signalNumbers = { SIGINT: 2, SIGTERM: 15 } as const;
 /** The shell's convention for a process that a signal ended. */
 const signalExitBase = 128;
+const outputWithinMs = 5_000;
 
 function nodeIsTooOld(): boolean {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
@@ -71,4 +72,14 @@ async function main(): Promise<number> {
   });
 }
 
-process.exit(await main());
+/** All of a long answer, also to a reader that is slower than we are; not to one that is stuck. */
+function written(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, outputWithinMs).unref();
+    stream.write('', () => resolve());
+  });
+}
+
+const code = await main();
+await Promise.all([written(process.stdout), written(process.stderr)]);
+process.exit(code);

@@ -90,6 +90,15 @@ const usage: readonly (readonly string[])[] = [
   ['dead', 'discard', 'seven'],
   ['dead', 'show'],
   ['demo', '--seconds', '-3'],
+  ['fleet'],
+  ['fleet', 'push'],
+  ['fleet', 'push', 'x', '--canary', '5', '--key', 'x'],
+  ['fleet', 'push', 'x', '--group', 'Line', '--key', 'x'],
+  ['fleet', 'push', 'x', '--group', 'a', '--gateway', 'b', '--key', 'x'],
+  ['fleet', 'rollback', '--to', 'last', '--key', 'x'],
+  ['fleet', 'status', '--servers', 'nowhere'],
+  ['fleet', 'status', '--servers', 'nats://10.0.0.1:4222'],
+  ['fleet', 'keygen'],
 ];
 for (const args of usage) {
   test(`a usage error is exit 64: tidegate ${args.join(' ')}`, async () => {
@@ -115,6 +124,11 @@ const commands = [
   ['status'],
   ['upstream', 'pause'],
   ['upstream', 'resume'],
+  ['fleet', 'push'],
+  ['fleet', 'status'],
+  ['fleet', 'rollback'],
+  ['fleet', 'watch'],
+  ['fleet', 'keygen'],
 ];
 for (const command of commands) {
   test(`--help has examples and exit 0: tidegate ${command.join(' ')}`, async () => {

@@ -79,7 +79,9 @@ export async function pushByCanary(operation: CanaryPush): Promise<number> {
   if (counts.newer > 0 || failed(counts) + unanswered(counts) + counts.spared > 0) {
     return await putBack(operation, followed, former, told);
   }
-  if (!json) context.out(`the canary applied it: now to all\n`);
+  const stopped = operation.stop.aborted ? ({ ...followed, ended: 'stopped' } as const) : followed;
+  assertWatched(stopped, operation, 'the canary runs it, all others what they had');
+  if (!json) context.out('the canary applied it: now to all\n');
   await pusher.push(config, null);
   return await followToEnd(operation, { canary: told });
 }

@@ -120,20 +120,21 @@ export function standingOf(history: readonly Stored[]): SignedConfig | null {
 }
 
 /**
- * What was for everyone before it; what failed as a canary never was.
+ * What was for everyone before it; what failed as a canary never was. null: before a canary that is
+ * still out there was nothing.
  * @throws TidegateError fleetNoFormer
  */
-export function formerOf(history: readonly Stored[], key: string): SignedConfig {
+export function formerOf(history: readonly Stored[], key: string): SignedConfig | null {
   const current = currentOf(history);
   if (current === null) {
     throw new TidegateError('fleetNoFormer', `${key} has no revision at all`);
   }
-  const { hash, revision } = current;
+  const { hash, revision, rollout } = current;
   const former = history.filter(({ signed }) => {
     return signed !== null && signed.revision < revision && signed.hash !== hash;
   });
   const found = standingOf(former);
-  if (found !== null) return found;
+  if (found !== null || rollout !== null) return found;
   const detail = `${key}: nothing else stands before revision ${revision}`;
   throw new TidegateError('fleetNoFormer', detail);
 }

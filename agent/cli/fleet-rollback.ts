@@ -57,18 +57,22 @@ async function rollback(flags: RollbackFlags, context: CliContext): Promise<numb
   return await withFleet({ place, own: signer }, async ({ link, bucket, reports }) => {
     const history = await bucket.history(key);
     const chosen = to === null ? formerOf(history, key) : namedOf(history, key, to);
-    assertOurs(history, chosen);
+    if (chosen !== null) assertOurs(history, chosen);
     const reported = reports.highestSeen(key);
     const pusher = new Pusher({ bucket, key, signer, history, reported });
     const stop = context.stopSignal();
-    await pusher.push(chosen.config, null);
+    await pusher.push(chosen?.config ?? '{}', null);
     const json = flags.json === true;
-    const { revision, signer: by, pushedAt } = chosen;
-    const whose = `of ${shortKey(by)} at ${shortTime(pushedAt)}`;
-    if (!json) context.out(`${key}: revision ${revision} (${whose}) in force again\n`);
+    if (!json) context.out(`${key}: ${told(chosen)}\n`);
     const operation = { context, json, key, place, link, reports, pusher, followMs, stop };
-    return await followToEnd(operation, { of: revision });
+    return await followToEnd(operation, { of: chosen?.revision ?? null });
   });
+}
+
+function told(chosen: SignedConfig | null): string {
+  if (chosen === null) return 'before the canary there was nothing: an empty config for all';
+  const { revision, signer, pushedAt } = chosen;
+  return `revision ${revision} (of ${shortKey(signer)} at ${shortTime(pushedAt)}) in force again`;
 }
 
 function revisionOf(text: string): number {

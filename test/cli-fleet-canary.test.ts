@@ -74,7 +74,7 @@ test('a canary that refuses is put back to what stood before, for all', async ()
   assert.equal(none.code, 65, 'what failed as a canary is nothing to go back to');
 });
 
-test('a canary that stays silent is taken back; with nothing before, to an empty config', async () => {
+test('a silent canary is taken back; with nothing before, to an empty config', async () => {
   const { fleet, push } = await tenGateways('silent', () => null);
   await using _ = fleet;
   const { code, out } = await push('good', '--canary', '20%', '--wait', '1s', '--json').ended;
@@ -150,7 +150,7 @@ test('who pushes into the canary of another wins; the other is told who it was',
   assert.equal((await fleet.revisions(key)).length, 2);
 });
 
-test('a server that dies while the gateways are waited for is exit 69, and what stands is told', async () => {
+test('a server that dies while gateways are waited for: what stands is told, exit 69', async () => {
   await using own = await startNats();
   const fleet = await PlayedFleet.start(own);
   await using _ = fleet;

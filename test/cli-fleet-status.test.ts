@@ -28,7 +28,7 @@ interface Status {
   readonly gateways: readonly { gateway: string; state: string; report: object | null }[];
 }
 
-test('status: configs with their signers, and each gateway by the worst of its layers', async () => {
+test('status: configs with their signers, each gateway by the worst of its layers', async () => {
   const { fleet, run } = await buckets('status');
   await using _ = fleet;
   const groups = ['line-a'];

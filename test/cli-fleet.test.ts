@@ -33,7 +33,7 @@ async function buckets(prefix: string) {
   return { fleet, flags, run };
 }
 
-/** What a push works with, in this process: so that two can be made to look before either writes. */
+/** What a push works with, in this process: so that two can look before either writes. */
 async function pusherIn(prefix: string, { key: signer }: Operator) {
   const flags = { servers: server.url, bucket: `${prefix}-config` };
   const place = await placeOf(flags, { env: {} } as CliContext);
@@ -54,7 +54,7 @@ function errorOf(err: string) {
   return (JSON.parse(err) as { error: { code: string; message: string; remedy: string } }).error;
 }
 
-test('keygen: the seed in a file of its owner, the public key alone on standard output', async () => {
+test('keygen: the seed in a file of its owner, the public key on standard output', async () => {
   const { code, out, err } = await operator.run('keygen', 'new.seed');
   assert.equal(code, 0, err);
   assert.match(out, /^U[A-Z2-7]{55}\n$/);

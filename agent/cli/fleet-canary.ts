@@ -1,7 +1,7 @@
 /**
  * A push that goes to a share of the gateways first:
  *
- *   revision N, rollout ──▶ all of the canary applied it ──▶ N+1, the same for everyone ──▶ followed
+ *   revision N, rollout ──▶ all of the canary applied it ──▶ N+1, the same for all ──▶ followed
  *      └──▶ one refused, reverted, or did not confirm in time ──▶ N+1: what stood before, exit 65
  *
  * Every gateway decides for itself whether it is hit, by a hash of the seed and its name, and so

@@ -70,7 +70,7 @@ export async function checkFleet(parts: CheckParts): Promise<FleetChecked> {
     if (fresh.length > 0) shown.push(headingOf(combination, local, central));
     refused.push(...fresh);
     shown.push(...fresh.map(showProblem));
-    warnings = common(warnings, found.warnings);
+    warnings = inBoth(warnings, found.warnings);
   }
   if (refused.length > 0) throw new FleetRefused(cut(shown, refused.length), refused);
   const passedOver = [...parts.latest.values()].flatMap(({ key, fault, trusted }) => {
@@ -93,7 +93,7 @@ function isSame(a: Problem, b: Problem): boolean {
 }
 
 /** What every combination warns of: in some, an upstream without a route is meant. */
-function common(before: readonly Problem[] | null, now: readonly Problem[]): readonly Problem[] {
+function inBoth(before: readonly Problem[] | null, now: readonly Problem[]): readonly Problem[] {
   return before === null ? now : before.filter((one) => now.some((other) => isSame(one, other)));
 }
 

@@ -1,6 +1,6 @@
 /**
- * `tidegate fleet keygen FILE`: who may configure the fleet is who has the seed. It goes into a file
- * of its owner alone and is never written over another one; the public key, alone on standard
+ * `tidegate fleet keygen FILE`: who may configure the fleet is who has the seed. It goes into a
+ * file of its owner alone and is never written over another one; the public key, alone on standard
  * output, is what gateways trust.
  */
 import { closeSync, fsyncSync, openSync, writeFileSync } from 'node:fs';

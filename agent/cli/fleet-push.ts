@@ -34,7 +34,8 @@ export function addPush(fleet: Command, context: CliContext, perform: Perform): 
       'after',
       `
 Nothing is written unless the config is valid as the gateways will run it: with the wider layers in
-the bucket, and with every narrower one. A canary that refuses, reverts or stays silent is taken back.
+the bucket, and with every narrower one. A canary that refuses, reverts or stays silent is taken
+back.
 
 Exit 0: all applied it; 65: some refused or reverted; 69: some did not answer in time; 75: somebody
 else pushed meanwhile, or it was interrupted; 78: the config is not valid.

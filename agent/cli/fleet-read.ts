@@ -1,6 +1,6 @@
 /**
  * Reading a bucket as a stream, not key by key: 10,000 gateways are one consumer and not 10,000
- * requests. `loaded` is when all that stood there has been taken; what changes later comes after it.
+ * requests. `loaded` is when all that stood there was taken; what changes later comes after it.
  */
 import type { KV, KvEntry, KvWatchInclude } from 'nats';
 import { natsRequestWithinMs } from '../bounds.ts';

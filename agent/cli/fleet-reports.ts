@@ -1,7 +1,7 @@
 /**
  * What gateways report, kept up to date by one watch of the status bucket. A report is what some
  * machine in the field wrote: its shape is checked, and its key, which the server's permissions
- * guard, says whose it is. One that cannot be read is counted and otherwise as if it were not there.
+ * guard, says whose it is. One that cannot be read is counted, and is otherwise not there.
  */
 import type { KV, KvEntry } from 'nats';
 import { reportsMissed } from '../bounds.ts';

@@ -36,8 +36,8 @@ export function addRollback(fleet: Command, context: CliContext, perform: Perfor
     .addHelpText(
       'after',
       `
-The bucket keeps the last ${historyKept} revisions of each key. Without --config only what --key itself
-signed can be put in force again.
+The bucket keeps the last ${historyKept} revisions of each key. Without --config only what --key
+itself signed can be put in force again.
 
 Exit as push.
 

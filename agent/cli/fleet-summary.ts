@@ -76,7 +76,7 @@ function isMild({ state }: GatewayAnswer): boolean {
   return state !== 'refused' && state !== 'reverted';
 }
 
-/** @throws TidegateError fleetStopped, fleetUnreachable: with the state that the fleet is left in */
+/** @throws TidegateError fleetStopped, fleetUnreachable: with the state that the fleet is in */
 export function assertWatched(followed: Followed, operation: Operation, standing: string): void {
   const { ended, counts } = followed;
   if (ended !== 'stopped' && ended !== 'lost') return;

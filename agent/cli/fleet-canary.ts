@@ -88,6 +88,7 @@ export async function pushByCanary(operation: CanaryPush): Promise<number> {
 
 const drawsMost = 64;
 const half = 0.5;
+const seedBytes = 8;
 
 /** null: nobody, and --yes. @throws TidegateError fleetCanaryTooSmall */
 async function choose({
@@ -98,13 +99,19 @@ async function choose({
   const { isInRollout } = await import('../fleet/signed.ts');
   const all = reports.concerned(key);
   const wanted = share * all.length;
-  const [least, most] = [Math.max(1, Math.floor(wanted / 2)), Math.max(1, Math.ceil(wanted * 2))];
+  const least = Math.max(1, Math.floor(wanted / 2));
+  // A canary that is everybody spares nobody.
+  const ceiling = share === 1 ? all.length : all.length - 1;
+  const most = Math.max(1, Math.min(ceiling, Math.ceil(wanted * 2)));
+  let found: { rollout: Rollout; gateways: string[] } | null = null;
   // The share is a probability: among few gateways a seed may hit none, or far too many of them.
   for (let draw = 0; draw < drawsMost && wanted >= half; draw++) {
-    const rollout = { share, seed: randomBytes(8).toString('hex') };
+    const rollout = { share, seed: randomBytes(seedBytes).toString('hex') };
     const gateways = all.filter((gateway) => isInRollout(gateway, rollout));
-    if (gateways.length >= least && gateways.length <= most) return { rollout, gateways };
+    if (gateways.length > 0) found = { rollout, gateways };
+    if (gateways.length >= least && gateways.length <= most) break;
   }
+  if (found !== null) return found;
   if (orAll) return null;
   const asked = `${share * percent} % of the ${plural(all.length, 'gateway')} that report`;
   const why = all.length === 0 ? 'no gateway that it is for reports' : `${asked} is nobody`;

@@ -51,11 +51,11 @@ Examples:
 
 async function push(file: string, flags: PushFlags, context: CliContext): Promise<number> {
   const key = targetOf(flags);
-  const pushed = { source: file, text: read(file) };
-  const base = flags.base === undefined ? null : { source: flags.base, text: read(flags.base) };
   const { canaryOf, pushByCanary } = await import('./fleet-canary.ts');
   const canary = await canaryOf(flags);
   const followMs = await durationOf('--follow', flags.follow);
+  const pushed = { source: file, text: read(file) };
+  const base = flags.base === undefined ? null : { source: flags.base, text: read(flags.base) };
   const place = await placeOf(flags, context);
   const signer = await signerOf(flags, place, context);
   return await withFleet({ place, own: signer }, async ({ link, bucket, reports }) => {

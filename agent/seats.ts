@@ -1,8 +1,8 @@
 /**
  * The seats of a config: MQTT listeners, with what stands behind each and who may come in, and
- * sources at MQTT brokers and NATS servers. Made from the config, and changed with it: a seat whose part of the config is the same
- * stays, with its connections. A change is prepared (all that can fail), then made at one point
- * between two chunks, together with the routes.
+ * sources at MQTT brokers and NATS servers. Made from the config, and changed with it: a seat whose
+ * part of the config is the same stays, with its connections. A change is prepared (all that can
+ * fail), then made at one point between two chunks, together with the routes.
  */
 import type { Duplex } from 'node:stream';
 import { closeWithinMs, partialPacketsBytes } from './bounds.ts';

@@ -35,7 +35,7 @@ log: { level: warn }
 );
 const group = write('group.yaml', 'log: { level: debug }\n');
 
-test('each value stands with the layer and line it comes from, whatever order they are named in', async () => {
+test('each value stands with its layer and line, whatever the order of --layer', async () => {
   const layers = ['--layer', `group.line-a=${group}`, '--layer', `fleet.default=${fleet}`];
   const { code, out } = await tidegate(directory, 'check', '--effective', ...layers, local);
   assert.equal(code, 0, out);

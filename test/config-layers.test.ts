@@ -64,7 +64,7 @@ const { tree: trees } = fc.letrec((tie) => ({
   }),
 }));
 
-test('an empty layer changes nothing, a layer over itself neither, and order of steps is free', () => {
+test('an empty layer changes nothing, nor one over itself; the merge is associative', () => {
   fc.assert(
     fc.property(trees, trees, trees, (one, two, three) => {
       const [a, b, c] = [one, two, three].map((tree) => writeYaml(tree)) as [
@@ -140,7 +140,8 @@ test('the local file alone says how this gateway is reached', () => {
 
 test('a central config cannot send a secret of the gateway along with the events', () => {
   for (const value of [reference('TOKEN'), 'file:/etc/shadow', `x${reference('TOKEN')}`]) {
-    const route = `routes:\n  - name: b\n    from: b\n    to: { upstream: out, headers: { h: '${value}' } }`;
+    const to = `to: { upstream: out, headers: { h: '${value}' } }`;
+    const route = `routes:\n  - name: b\n    from: b\n    ${to}`;
     const layers = [good, route].map((text, at) => ({ source: `layer-${at + 1}`, text }));
     const env = { TOKEN: 'secret' };
     const found = checkLayers({ source: 'local.yaml', text: local }, layers, env);
@@ -150,7 +151,8 @@ test('a central config cannot send a secret of the gateway along with the events
 });
 
 test('the effective text is the same config again, with references as they were written', () => {
-  const upstream = `upstreams: { mesh: { nats: { servers: nats://127.0.0.1, token: '${reference('T')}' } } }`;
+  const nats = `{ servers: nats://127.0.0.1, token: '${reference('T')}' }`;
+  const upstream = `upstreams: { mesh: { nats: ${nats} } }`;
   const layers = [good, upstream].map((text, at) => ({ source: `layer-${at + 1}`, text }));
   const env = { T: 'secret' };
   const found = checkLayers({ source: 'local.yaml', text: local }, layers, env);

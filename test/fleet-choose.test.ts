@@ -125,7 +125,7 @@ test('a delete is unsigned and takes nothing away', () => {
   assert.deepEqual(shown(lost), [4, null, 4, 4]);
 });
 
-test('whatever stands in the bucket: never below the good one, never a blamed or foreign one', () => {
+test('whatever stands in the bucket: never below the good one, never a blamed one', () => {
   const entry = fc.oneof(
     fc.record({ revision: fc.integer({ min: 1, max: 6 }), canary: fc.boolean() }),
     fc.constantFrom('bad' as const, 'deleted' as const),

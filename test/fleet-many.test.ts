@@ -47,11 +47,9 @@ async function served(): Promise<Served> {
 }
 
 function less(after: Served, before: Served): string {
-  const each = (now: number, then: number): string => ((now - then) / gateways).toFixed(1);
-  return (
-    `${each(after.in_msgs, before.in_msgs)} messages in (${each(after.in_bytes, before.in_bytes)} B),` +
-    ` ${each(after.out_msgs, before.out_msgs)} out (${each(after.out_bytes, before.out_bytes)} B)`
-  );
+  const each = (of: keyof Served): string => ((after[of] - before[of]) / gateways).toFixed(1);
+  const [received, sent] = [each('in_msgs'), each('out_msgs')];
+  return `${received} messages in (${each('in_bytes')} B), ${sent} out (${each('out_bytes')} B)`;
 }
 
 test('what a gateway costs a server while nothing happens', async (t) => {

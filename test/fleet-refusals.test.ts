@@ -87,7 +87,7 @@ test('a config that is too large', async () => {
   await refused(/more than/);
 });
 
-test('the first revision, and all that was refused, stand in the history: a restart runs the first', async () => {
+test('with all that was refused in the history, a restart runs the first revision', async () => {
   await agent.stop();
   await agent.start();
   await refused(/more than/);

@@ -121,7 +121,7 @@ describe('taken back', { concurrency: true }, () => {
     await rig.reported('applied');
   });
 
-  test('all that forwarded is gone, the new upstream is dead; a rollback needs no wait', async () => {
+  test('all that forwarded is gone, the new one is dead; a rollback needs no wait', async () => {
     await using rig = await Rig.start('gw-dead');
     const [port = 0] = await freePorts(1);
     await rig.push(dead(port));

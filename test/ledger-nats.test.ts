@@ -71,7 +71,7 @@ class Publishers {
   }
 }
 
-test('with the agent killed ten times and Kafka restarted, the whole stream is in Kafka', async (t) => {
+test('ten kills of the agent, Kafka restarted: the whole stream is in Kafka', async (t) => {
   const seed = seedOfRun();
   const random = randomFrom(seed);
   t.diagnostic(`seed ${seed}`);

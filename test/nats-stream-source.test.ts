@@ -26,14 +26,14 @@ const durable = 'tidegate-rig';
 const nanosecondsPerMs = 1_000_000;
 let server: NatsServer;
 let client: NatsConnection;
-let manager: JetStreamManager;
+let admin: JetStreamManager;
 let jetstream: JetStreamClient;
 let streams = 0;
 
 before(async () => {
   server = await startNats();
   client = await server.connect();
-  manager = await client.jetstreamManager();
+  admin = await client.jetstreamManager();
   jetstream = client.jetstream();
 });
 after(async () => {
@@ -49,7 +49,7 @@ interface Scene {
 async function scene(retention = RetentionPolicy.Limits): Promise<Scene> {
   const stream = `S${++streams}`;
   const subject = `plant.${stream}`;
-  await manager.streams.add({ name: stream, subjects: [`${subject}.>`, subject], retention });
+  await admin.streams.add({ name: stream, subjects: [`${subject}.>`, subject], retention });
   return { stream, subject };
 }
 
@@ -66,8 +66,8 @@ async function publish({ subject }: Scene, from: number, to: number): Promise<vo
   await Promise.all(sent);
 }
 
-function info({ stream }: Scene, name = durable): Promise<ConsumerInfo> {
-  return manager.consumers.info(stream, name);
+function told({ stream }: Scene, name = durable): Promise<ConsumerInfo> {
+  return admin.consumers.info(stream, name);
 }
 
 function taken(rig: NatsRig): number[] {
@@ -80,7 +80,7 @@ function numbers(from: number, to: number): number[] {
 
 async function isAcknowledged(at: Scene, floor: number, name = durable): Promise<void> {
   await eventually(`acknowledged up to ${floor}`, withinMs, async () => {
-    const { ack_floor, num_ack_pending } = await info(at, name);
+    const { ack_floor, num_ack_pending } = await told(at, name);
     return ack_floor.stream_seq === floor && num_ack_pending === 0;
   });
 }
@@ -91,7 +91,7 @@ test('a consumer is made, bounded, and acknowledged after the COMMIT alone', asy
   await using rig = await started(at, { held: true });
   await eventually('all are on their way to the disk', withinMs, () => taken(rig).length === 100);
   await sleep(200);
-  const before = await info(at);
+  const before = await told(at);
   assert.equal(before.ack_floor.stream_seq, 0, 'nothing before COMMIT');
   assert.equal(before.num_ack_pending, 100);
   assert.equal(before.config.ack_policy, AckPolicy.All);
@@ -127,24 +127,24 @@ test('a work-queue stream, and acks: explicit, are acknowledged one by one', asy
     await publish(at, 1, 50);
     await using rig = await started(at, { source: { acks } });
     await isAcknowledged(at, 50);
-    assert.equal((await info(at)).config.ack_policy, AckPolicy.Explicit);
+    assert.equal((await told(at)).config.ack_policy, AckPolicy.Explicit);
     assert.deepEqual(taken(rig), numbers(1, 50));
   }
 });
 
 async function foreign(at: Scene, name: string, config: Partial<ConsumerConfig>): Promise<void> {
-  await manager.consumers.add(at.stream, { durable_name: name, ...config });
+  await admin.consumers.add(at.stream, { durable_name: name, ...config });
 }
 
 test('a consumer of somebody else is used as it is, one by one, and said to differ', async () => {
   const at = await scene();
   const config = { ack_policy: AckPolicy.Explicit, filter_subject: `${at.subject}.part` };
   await foreign(at, 'shared', config);
-  const before = (await info(at, 'shared')).config;
+  const before = (await told(at, 'shared')).config;
   await using rig = await started(at, { source: { durable: 'shared' } });
   await jetstream.publish(`${at.subject}.part`, '1');
   await isAcknowledged(at, 1, 'shared');
-  assert.deepEqual((await info(at, 'shared')).config, before, 'not altered');
+  assert.deepEqual((await told(at, 'shared')).config, before, 'not altered');
   const differs = rig.events.find(({ name }) => name === 'consumerDiffers');
   assert.match(String(differs?.fields.differences), /delivers plant\.S\d+\.part/);
 });
@@ -173,14 +173,14 @@ test('a stream that is not there yet is waited for, and said', async () => {
   const at = { stream: 'LATER', subject: 'plant.LATER' };
   await using rig = await NatsRig.start({ port: server.port, source: { stream: at.stream } });
   await eventually('said', withinMs, () => /LATER/.test(rig.part.source.lastError ?? ''));
-  await manager.streams.add({ name: at.stream, subjects: [at.subject] });
+  await admin.streams.add({ name: at.stream, subjects: [at.subject] });
   await publish(at, 1, 1);
   await eventually('taken', withinMs, () => taken(rig).length === 1);
 });
 
 /** As a run of this agent that was killed leaves it: made by us, delivered, not acknowledged. */
 async function deliveredToTheDead(at: Scene, count: number, policy: AckPolicy): Promise<void> {
-  await manager.consumers.add(at.stream, {
+  await admin.consumers.add(at.stream, {
     ...{ durable_name: durable, description: 'tidegate rig', ack_policy: policy },
     ack_wait: natsAckWaitMs * nanosecondsPerMs,
   });
@@ -223,7 +223,7 @@ test('a link that breaks again and again: nothing is missing, nothing out of ord
   await isAcknowledged(at, total);
 });
 
-test('while we hold, what is in hand is told to be in progress and not delivered again', async () => {
+test('while we hold, what is in hand is in progress and not delivered again', async () => {
   const at = await scene();
   const limit = { per: 'route', messagesPerSecond: 0.001, burstMessages: 1, over: 'hold' } as const;
   const limits = [{ ...limit, bytesPerSecond: 0, burstBytes: 0 }];
@@ -231,7 +231,7 @@ test('while we hold, what is in hand is told to be in progress and not delivered
   await using rig = await started(at, { limits });
   await eventually('it is held', withinMs, () => rig.part.source.held);
   await sleep(natsAckWaitMs * 1.5);
-  const found = await info(at);
+  const found = await told(at);
   assert.equal(found.num_redelivered, 0);
   assert.ok(found.num_ack_pending <= natsUnacknowledged, String(found.num_ack_pending));
   assert.equal(found.num_waiting, 0, 'nothing is pulled');
@@ -243,8 +243,8 @@ test('a stream that was deleted and made anew begins anew', async () => {
   await publish(at, 1, 10);
   await using rig = await started(at);
   await isAcknowledged(at, 10);
-  await manager.streams.delete(at.stream);
-  await manager.streams.add({ name: at.stream, subjects: [`${at.subject}.>`, at.subject] });
+  await admin.streams.delete(at.stream);
+  await admin.streams.add({ name: at.stream, subjects: [`${at.subject}.>`, at.subject] });
   await publish(at, 11, 15);
   await eventually('all are taken', withinMs, () => taken(rig).length === 15);
   assert.deepEqual(taken(rig), numbers(1, 15));

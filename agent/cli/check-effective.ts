@@ -1,6 +1,6 @@
 /**
- * `tidegate check --effective FILE`: the config as it runs with the layers of its fleet over it, and
- * for each value the layer and line that it comes from. The layers are plain files (`--layer
+ * `tidegate check --effective FILE`: the config as it runs with the layers of its fleet over it,
+ * and for each value the layer and line that it comes from. The layers are plain files (`--layer
  * KEY=FILE`), or those that the gateway keeps in its buffer: NATS is not asked, so that what is
  * shown is what would run if this gateway started now.
  */

@@ -1,6 +1,6 @@
 /**
- * What the schema accepted about NATS → shapes of types-nats.ts: names that come from the gateway's,
- * one value as a list of one, core and JetStream told apart.
+ * What the schema accepted about NATS → shapes of types-nats.ts: names that come from the
+ * gateway's, one value as a list of one, core and JetStream told apart.
  */
 import { clientTlsOf } from './normalise-mqtt.ts';
 import type { Written } from './schema.ts';

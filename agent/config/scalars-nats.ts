@@ -1,5 +1,6 @@
 /**
- * Leaves of the schema that only NATS has: URLs of servers and subjects.
+ * Leaves of the schema that only NATS has: URLs of servers and subjects. User names and passwords
+ * in a URL are refused: they have keys of their own, where a reference can stand.
  *
  *   url      = ( "nats" | "tls" ) "://" host [ ":" port ]              port 4222 by default
  *   subject  = token *( "." token )      token: no space, no control character, not empty

@@ -4,7 +4,7 @@
  *
  * State of a layer, by its newest signed revision in the bucket:
  *   pending   applied, and watched for `confirmWithin`       spared    a canary that is for others
- *   applied   it runs, and did no harm                       refused   never ran: the reason says why
+ *   applied   it runs, and did no harm                       refused   never ran, see reason
  *   reverted  ran, did harm, was taken back
  */
 export type LayerState = 'applied' | 'pending' | 'refused' | 'reverted' | 'spared';

@@ -120,7 +120,7 @@ export class ManyGateways {
     return this.command('push', file, '--base', base, ...flags);
   }
 
-  /** Everything is acknowledged, and every acknowledged event stands in the files of its gateway. */
+  /** Everything is acknowledged, and stands in the files of its gateway. */
   async settle(): Promise<{ acknowledged: number; lost: number; repeats: number }> {
     for (const device of this.#devices) device.pausePublishing();
     await eventually('all are acknowledged', withinMs, () =>

@@ -162,7 +162,7 @@ test('a silent server is given up after a PING, and the next connection goes on'
   wire.deafen();
   rig.append(numbered(8, 2));
   await waitFor(() => toldOf(rig, 'natsTimeout').length > 0);
-  await rig.settledAll();
+  await rig.settledAll(10, 10_000);
   assert.equal(wire.connections, 2);
   assert.deepEqual(await streams.values(), texts(10));
 });

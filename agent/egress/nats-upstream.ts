@@ -5,7 +5,7 @@
  *                           └───refused───▶ the forwarder's back-off, or halted
  *
  * At most `inFlight` messages are without a PubAck, fewer at first: a connection begins with one
- * and doubles with each confirmation, because a server that has just come may not have all its
+ * and doubles with each round trip, because a server that has just come may not have all its
  * streams yet. What is refused for now, or not answered in time, stops the sending; when all that
  * was in flight is answered, what failed goes again, first, in its order, one at a time. So does
  * what a lost connection left unanswered. Each has its Nats-Msg-Id, by which the stream drops what
@@ -354,7 +354,7 @@ export class NatsUpstream implements Upstream {
     this.#backoff.succeeded();
     // Only what was sent since shows that it goes better.
     const sentSince = parcel.narrowings === this.#narrowings;
-    if (sentSince && this.#width < this.#config.inFlight) this.#width *= 2;
+    if (sentSince && this.#width < this.#config.inFlight) this.#width += 1;
   }
 
   /** Looks when the oldest message without an answer is due. */

@@ -56,7 +56,7 @@ test('what a gateway costs a server while nothing happens', async (t) => {
   const before = await served();
   await sleep(watchMs);
   const after = await served();
-  t.diagnostic(`in ${watchMs / 1_000} s at reportEvery 1s, each gateway: ${less(after, before)}`);
+  t.diagnostic(`in ${watchMs / 1_000} s at reportEvery 2s, each gateway: ${less(after, before)}`);
 });
 
 test('a push reaches all, is confirmed by all, and no device notices', async (t) => {
@@ -75,7 +75,7 @@ test('a push reaches all, is confirmed by all, and no device notices', async (t)
   assert.deepEqual(await fleet.states(key), { 'applied@1': gateways });
   assert.equal(fleet.drops, drops, 'no connection was dropped');
   t.diagnostic(`reached all ${gateways} in ${reached.toFixed(1)} s (command, check and reports`);
-  t.diagnostic(`included), confirmed by all in ${seconds.toFixed(1)} s (confirmWithin 2s)`);
+  t.diagnostic(`included), confirmed by all in ${seconds.toFixed(1)} s (confirmWithin 3s)`);
   t.diagnostic(`each gateway meanwhile: ${less(await served(), before)}`);
 });
 
@@ -137,5 +137,5 @@ test('not one acknowledged event was lost meanwhile', async (t) => {
   const totals = await fleet.settle();
   t.diagnostic(JSON.stringify(totals));
   assert.equal(totals.lost, 0);
-  assert.ok(totals.acknowledged > gateways * 20);
+  assert.ok(totals.acknowledged > gateways * 10);
 });

@@ -56,7 +56,7 @@ test('a connection begins with one message and doubles up to inFlight', async ()
   assert.equal(rig.outcomes.confirmed <= 7, true);
 });
 
-test('what was refused waits for what is in flight, then goes first, alone, as it was', async () => {
+test('what was refused waits for what is in flight, then goes first, alone', async () => {
   const [rig, server] = await laneTo(40);
   const sent = await widen(server, inFlight);
   const [, first, , second] = sent;
@@ -78,7 +78,7 @@ test('what was refused waits for what is in flight, then goes first, alone, as i
   assert.deepEqual(valuesOf(pair), [second?.value, String(7 + inFlight)]);
 });
 
-test('no PubAck in time: sent again on the same connection, and a late one is nobody’s', async () => {
+test('no PubAck in time: sent again on the same connection; a late one is nobody’s', async () => {
   const [rig, server] = await laneTo(5, { tuning: { pubAckWithinMs: 60 } });
   const [late] = await next(server, 1);
   const [again] = await next(server, 1);
@@ -103,7 +103,7 @@ test('no PubAck and no PONG: the connection is given up for another', async () =
   assert.equal(again?.messageId, first?.messageId);
 });
 
-test('paused, what is in flight is still answered, and what it refused goes first later', async () => {
+test('paused, what is in flight is still answered; what it refused goes first later', async () => {
   const [rig, server] = await laneTo(20);
   const sent = await widen(server, 4);
   rig.forwarder.pause();

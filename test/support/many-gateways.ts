@@ -17,7 +17,7 @@ import type { NatsServer } from './nats.ts';
 
 const main = fileURLToPath(new URL('../../agent/main.ts', import.meta.url));
 const startedAtOnce = 3;
-const perSecond = 4;
+const perSecond = 1;
 const payloadBytes = 40;
 const withinMs = 60_000;
 const digits = 2;
@@ -48,7 +48,11 @@ export class ManyGateways {
     for (let index = 1; index <= count; index++) {
       const gateway = `gw-${String(index).padStart(digits, '0')}`;
       fleet.names.push(gateway);
-      fleet.agents.push(await AgentUnderTest.prepare(gatewaySetup(nats, {}, { gateway })));
+      fleet.agents.push(
+        await AgentUnderTest.prepare(
+          gatewaySetup(nats, { reportEvery: '2s', confirmWithin: '3s' }, { gateway }),
+        ),
+      );
     }
     const waiting = [...fleet.agents];
     const startNext = async (): Promise<void> => {

@@ -131,7 +131,7 @@ test('the local file alone says how this gateway is reached', () => {
     const { config, problems } = check(good, text);
     assert.equal(config, null, key);
     const found = problems.find((problem) => problem.key === key);
-    assert.equal(found?.source, 'layer-1'.replace('1', '2'));
+    assert.equal(found?.source, 'layer-2');
     assert.match(found?.message ?? '', /only stand in the local file/);
     assert.match(found?.remedy ?? '', /Take it out/);
   }
@@ -171,4 +171,51 @@ test('with a fleet, routes and upstreams may come later; without one they are mi
   assert.deepEqual(check().config?.mqtt.listeners, []);
   const { problems } = checkText('gateway: gw1\n', 'x', {});
   assert.ok(problems.some(({ key }) => key === 'routes'));
+});
+
+test('a layer cannot take the buffer of a gateway away, refused or not', () => {
+  const file = `${local}buffer: { path: /var/lib/gw.db }\n`;
+  for (const text of ['buffer: ~', 'buffer: /evil.db', 'buffer: { path: /evil.db }', 'routes: [']) {
+    const layers = [
+      { source: 'a', text: good },
+      { source: 'b', text },
+    ];
+    const { config, bufferPath } = checkLayers({ source: 'local.yaml', text: file }, layers, {});
+    assert.equal(config, null, text);
+    assert.equal(bufferPath, '/var/lib/gw.db', text);
+  }
+  const scalar = `${local}buffer: /var/lib/gw.db\n`;
+  const layer = { source: 'a', text: `${good}buffer: { age: 1d }\n` };
+  assert.equal(checkLayers({ source: 'local.yaml', text: scalar }, [layer], {}).config, null);
+});
+
+test('an unknown key is named although null would take it out, and by its place in the layer', () => {
+  for (const [text, key] of [
+    ['bufer: ~', 'bufer'],
+    ['log: { levle: ~ }', 'log.levle'],
+    ["routes: [{ name: z, form: 'a/#', from: 'z/#', to: { upstream: out } }]", 'routes[0].form'],
+  ] as const) {
+    const { config, problems } = check(good, text);
+    assert.equal(config, null);
+    assert.deepEqual(
+      problems.map((problem) => [problem.source, problem.key]),
+      [['layer-2', key]],
+    );
+  }
+  const { problems } = check(good, "routes: [{ name: z, from: 'z/#', to: { upstream: nowhere } }]");
+  assert.equal(problems[0]?.key, 'routes[0].to.upstream');
+  assert.equal(problems[0]?.source, 'layer-2');
+});
+
+test('layers that are too long together are refused, since they could not be read again', () => {
+  const large = (name: string): string => {
+    const routes = Array.from({ length: 250 }, (_, index) => {
+      const headers = JSON.stringify({ h: 'x'.repeat(2_200) });
+      return `  - { name: ${name}${index}, from: ${name}/${index}, to: { upstream: out, headers: ${headers} } }`;
+    });
+    return `routes:\n${routes.join('\n')}\n`;
+  };
+  const { config, problems } = check(good, large('a'), large('b'));
+  assert.equal(config, null);
+  assert.ok(problems.some(({ message }) => /all layers together are more than/.test(message)));
 });

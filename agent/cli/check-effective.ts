@@ -24,12 +24,11 @@ export async function checkEffective(
   context: CliContext,
 ): Promise<number> {
   const { checkLayers, checkText, showProblem } = await import('../config/check.ts');
-  const alone = checkText(local.text, local.source, context.env);
   const given = layer.map(readLayer);
   const layers =
     given.length > 0
-      ? await ordered(given, alone.config?.gateway ?? '', alone.config?.fleet?.groups ?? null)
-      : await kept(alone);
+      ? await ordered(given, local)
+      : await kept(checkText(local.text, local.source, context.env));
   const found = checkLayers(local, layers, context.env);
   const origins = found.config === null ? [] : found.origins();
   if (json) {
@@ -75,16 +74,18 @@ function readLayer(written: string): Given {
 }
 
 /** From wide to narrow, whatever their order on the command line. */
-async function ordered(
-  given: readonly Given[],
-  gateway: string,
-  groups: readonly string[] | null,
-): Promise<Layer[]> {
-  if (groups === null) {
-    throw new TidegateError('usage', '--layer: this config has no valid fleet part of its own');
-  }
+async function ordered(given: readonly Given[], local: Layer): Promise<Layer[]> {
+  const { parseYaml } = await import('../config/parse.ts');
+  const { listOf, mapOf, textOf } = await import('../config/draft.ts');
+  const { gatewayDefault } = await import('../config/gateway.ts');
   const { keysOf } = await import('../fleet/report.ts');
-  const keys = keysOf(gateway, groups);
+  // A file that is valid only with its layers still says whose they are.
+  const tree = mapOf(parseYaml(local.text).tree);
+  if (tree.fleet === undefined) {
+    throw new TidegateError('usage', '--layer: this config has no fleet part');
+  }
+  const groups = listOf(mapOf(tree.fleet).groups).map(String);
+  const keys = keysOf(textOf(tree.gateway) ?? gatewayDefault(), groups);
   const stranger = given.find(({ key }) => !keys.includes(key));
   if (stranger) {
     throw new TidegateError(

@@ -13,7 +13,7 @@ import { wordIssue } from './issues.ts';
 import { keyFaults, type SchemaNode } from './keys.ts';
 import { type Layer, type Located, layerFaults, mergeLayers, type ParsedLayer } from './layers.ts';
 import { normalise } from './normalise.ts';
-import { parseYaml, writeYaml } from './parse.ts';
+import { configTextBytes, parseYaml, writeYaml } from './parse.ts';
 import { fillReferences } from './references.ts';
 import { relate } from './relations.ts';
 import { configSchema } from './schema.ts';
@@ -63,29 +63,55 @@ export function checkLayers(
     parsed.faults.map((fault) => ({ ...fault, source, key: '', severity: 'error' as const })),
   );
   if (layers.some(({ parsed }) => parsed.broken)) {
-    const none = { config: null, bufferPath: bufferPathDefault, text: local.text };
-    return { ...none, problems, origins: () => [] };
+    const { bufferPath } = central.length > 0 ? checkText(local.text, local.source, env) : nowhere;
+    return { config: null, bufferPath, text: local.text, problems, origins: () => [] };
   }
-  const merged = mergeLayers(layers);
   const refused: string[] = [];
-  for (const { layer, path, message, remedy } of layers.slice(1).flatMap(layerFaults)) {
-    const place = layer.parsed.at(path, 'key');
-    const key = showPath(path);
-    refused.push(key);
-    problems.push({ source: layer.source, ...place, key, message, remedy, severity: 'error' });
+  const merged = mergeLayers(
+    layers.map((layer, index) => checkLayer(layer, index > 0, layers.length, problems, refused)),
+  );
+  const complain = complainInto(problems, refused, merged);
+  const text = central.length === 0 ? local.text : writeYaml(merged.tree);
+  if (Buffer.byteLength(text) > configTextBytes) {
+    complain([], `all layers together are more than ${configTextBytes} bytes`, 'Write less.');
   }
-  const found = checkTree(merged, local.source, env, complainInto(problems, refused, merged));
+  const found = checkTree(merged, local.source, env, complain);
   const order = new Map(layers.map(({ source }, index) => [source, index]));
   const place = ({ source }: Problem): number => order.get(source) ?? 0;
   problems.sort((a, b) => place(a) - place(b) || a.line - b.line || a.column - b.column);
   const hasError = problems.some((problem) => problem.severity === 'error');
-  return {
-    ...found,
-    config: hasError ? null : found.config(),
-    problems,
-    text: central.length === 0 ? local.text : writeYaml(merged.tree),
-    origins: () => originsOf(merged, merged.tree, []),
-  };
+  const origins = () => originsOf(merged, merged.tree, []);
+  return { ...found, config: hasError ? null : found.config(), problems, text, origins };
+}
+
+const nowhere = { bufferPath: bufferPathDefault };
+
+/** What one layer says by itself: its keys, and what only the local file may say. */
+function checkLayer(
+  layer: ParsedLayer,
+  isCentral: boolean,
+  layers: number,
+  problems: Problem[],
+  refused: string[],
+): ParsedLayer {
+  const own: string[] = layers === 1 ? refused : [];
+  const complain = complainInto(problems, own, mergeLayers([layer]));
+  const { faults, rest } = isCentral ? layerFaults(layer) : { faults: [], rest: layer };
+  for (const { path, message, remedy } of faults) complain(path, message, remedy, { part: 'key' });
+  const tree = mapOf(rest.parsed.tree);
+  for (const fault of keyFaults(configSchema as SchemaNode, tree)) {
+    complain(fault.path, fault.message, fault.remedy, { part: fault.part });
+  }
+  if (!isCentral && layers > 1 && tree.buffer !== undefined && !isMapLike(tree.buffer)) {
+    complain(['buffer'], 'is not a map', 'Write keys of the buffer, as in buffer: { path: FILE }.');
+  }
+  // The places of routes are others once layers are merged.
+  if (layers > 1) refused.push(...own.filter((key) => !key.startsWith('routes')));
+  return rest;
+}
+
+function isMapLike(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function checkTree(
@@ -97,9 +123,6 @@ function checkTree(
   const filled = fillReferences(merged.tree, source, env);
   for (const { path, message, remedy } of filled.faults) complain(path, message, remedy);
   const written = withLater(filled.tree ?? {});
-  for (const fault of keyFaults(configSchema as SchemaNode, written)) {
-    complain(fault.path, fault.message, fault.remedy, { part: fault.part });
-  }
   const outcome = v.safeParse(configSchema, withoutUnknown(configSchema as SchemaNode, written));
   for (const issue of outcome.issues ?? []) {
     const worded = wordIssue(issue, (path) => merged.shown(path));
@@ -139,7 +162,8 @@ function complainInto(problems: Problem[], refused: string[], merged: Located): 
     const key = showPath(path);
     if (refused.some((other) => isAtOrBelow(key, other))) return;
     if (severity === 'error') refused.push(key);
-    problems.push({ ...merged.at(path, part), key, message, remedy, severity });
+    const { path: own, ...place } = merged.at(path, part);
+    problems.push({ ...place, key: showPath(own), message, remedy, severity });
   };
 }
 

@@ -13,7 +13,7 @@
  * is refused of the others, and so are references below `routes`: what stands there leaves the
  * gateway with the events, and a secret must not.
  */
-import { type DraftMap, mapOf } from './draft.ts';
+import { mapOf } from './draft.ts';
 import type { Parsed, Position } from './parse.ts';
 import type { KeyPath } from './types.ts';
 
@@ -28,10 +28,16 @@ export interface ParsedLayer {
   readonly parsed: Parsed;
 }
 
+export interface Place extends Position {
+  readonly source: string;
+  /** In the layer. */
+  readonly path: KeyPath;
+}
+
 /** A tree whose places can be told. */
 export interface Located {
   readonly tree: unknown;
-  at(path: KeyPath, part: 'key' | 'value'): Position & { readonly source: string };
+  at(path: KeyPath, part: 'key' | 'value'): Place;
   shown(path: KeyPath): string;
 }
 
@@ -129,9 +135,9 @@ class Merge implements Located {
     throw new TypeError('the root of a merged tree has an origin');
   }
 
-  at(path: KeyPath, part: 'key' | 'value'): Position & { readonly source: string } {
-    const origin = this.#originOf(path);
-    return { ...origin.layer.parsed.at(origin.path, part), source: origin.layer.source };
+  at(path: KeyPath, part: 'key' | 'value'): Place {
+    const { layer, path: own } = this.#originOf(path);
+    return { ...layer.parsed.at(own, part), source: layer.source, path: own };
   }
 
   shown(path: KeyPath): string {
@@ -156,22 +162,29 @@ function nameOf(route: unknown): unknown {
   return mapOf(route).name;
 }
 
-/** What a layer that comes over the network may not say. */
-export function layerFaults(layer: ParsedLayer): LayerFault[] {
-  const { tree } = layer.parsed;
+/** What a layer that comes over the network may not say, and the layer without it. */
+export function layerFaults(layer: ParsedLayer): { faults: LayerFault[]; rest: ParsedLayer } {
+  const tree = mapOf(layer.parsed.tree);
   const faults: LayerFault[] = [];
+  const { gateway: _, fleet: __, http: ___, buffer, ...others } = tree;
+  const { path: ____, ...ofBuffer } = mapOf(buffer);
   for (const path of localOnly) {
-    const inner: readonly (string | number)[] = path.slice(0, -1);
-    const parent = inner.reduce<DraftMap>((map, step) => mapOf(map[String(step)]), mapOf(tree));
+    const parent = path.length === 1 ? tree : mapOf(buffer);
     if (!Object.hasOwn(parent, String(path.at(-1)))) continue;
     const message = `${path.join('.')} can only stand in the local file of a gateway`;
     faults.push({ layer, path, message, remedy: 'Take it out of the central config.' });
+  }
+  if (buffer !== undefined && !isMap(buffer)) {
+    const message = 'a central config cannot take the buffer of a gateway away';
+    faults.push({ layer, path: ['buffer'], message, remedy: 'Write keys of the buffer, or none.' });
   }
   for (const path of referencesIn(mapOf(tree).routes, ['routes'])) {
     const message = 'a reference in a route would send a secret along with the events';
     faults.push({ layer, path, message, remedy: 'Write the value itself.' });
   }
-  return faults;
+  const rest = isMap(buffer) ? { ...others, buffer: ofBuffer } : others;
+  const isTree = isMap(layer.parsed.tree);
+  return { faults, rest: isTree ? { ...layer, parsed: { ...layer.parsed, tree: rest } } : layer };
 }
 
 function referencesIn(value: unknown, path: KeyPath): KeyPath[] {

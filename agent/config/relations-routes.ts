@@ -18,7 +18,8 @@ export function relateRoutes(
   complain: Complain,
 ): void {
   const routes = listOf(draft.routes).map(mapOf);
-  if (Array.isArray(draft.routes) && routes.length === 0) {
+  // With a fleet they are still to come.
+  if (Array.isArray(draft.routes) && routes.length === 0 && draft.fleet === undefined) {
     const message = 'no route: no event is captured';
     complain(['routes'], message, 'Add one, as in { name: all, from: "#", to: … }.', warning);
   }

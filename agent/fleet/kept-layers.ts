@@ -20,7 +20,22 @@ export interface KeptFleet {
   readonly trial?: { readonly hash: string; readonly attempts: number } | null;
 }
 
+const none: KeptFleet = { format: 1, layers: {}, seen: {}, refused: [] };
+
+/** What cannot be read is as if nothing was kept: a gateway starts all the same. */
 export function readKept(text: string | undefined): KeptFleet {
-  const none: KeptFleet = { format: 1, layers: {}, seen: {}, refused: [] };
-  return text === undefined ? none : (JSON.parse(text) as KeptFleet);
+  if (text === undefined) return none;
+  let kept: Partial<KeptFleet> | null;
+  try {
+    kept = JSON.parse(text);
+  } catch {
+    return none;
+  }
+  const { format, layers, seen, refused } = Object(kept) as Partial<KeptFleet>;
+  const isWhole = format === 1 && isMap(layers) && isMap(seen) && Array.isArray(refused);
+  return isWhole ? (kept as KeptFleet) : none;
+}
+
+function isMap(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

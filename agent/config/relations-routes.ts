@@ -4,11 +4,13 @@
  */
 import { type Complain, type DraftMap, listOf, mapOf, targetsOf, textOf } from './draft.ts';
 import { nearest } from './nearest.ts';
+import { subjectTemplateFault } from './scalars-nats.ts';
 import { kafkaTopicFault, readTemplate, type Template, topicNameFault } from './template.ts';
 import { covers, filterFault, wildcardsOf } from './topic-filter.ts';
 import type { KeyPath } from './types.ts';
 
 const warning = { severity: 'warning' } as const;
+const kindsOf = ['kafka', 'mqtt', 'nats'] as const;
 /** Headers that the envelope or the agent writes. */
 const reservedHeader = /^(?:ce_|tidegate-)/i;
 
@@ -71,8 +73,9 @@ function relateTargets(
       complain(here, message, 'Keep one of them, or give it another delivery or upstream.');
     }
     lanes.add(lane);
-    const { kafka, mqtt } = mapOf(mapOf(draft.upstreams)[upstream ?? '']);
-    const kind = kafka !== undefined ? 'kafka' : mqtt !== undefined ? 'mqtt' : 'file';
+    const { kafka, mqtt, nats } = mapOf(mapOf(draft.upstreams)[upstream ?? '']);
+    const kinds = { kafka, mqtt, nats };
+    const kind = kindsOf.find((one) => kinds[one] !== undefined) ?? 'file';
     relateTemplates(target, here, textOf(route.from), kind, complain);
     if (mapOf(mqtt).qos === 0 && target.delivery === 'at-least-once') {
       const message = `${upstream} has qos: 0: a flushed write confirms, whatever becomes of it`;
@@ -92,12 +95,13 @@ function relateTemplates(
   target: DraftMap,
   path: KeyPath,
   from: string | null,
-  kind: 'kafka' | 'mqtt' | 'file',
+  kind: (typeof kindsOf)[number] | 'file',
   complain: Complain,
 ): void {
   const topic = check(target.topic, [...path, 'topic'], from, complain);
   const topicText = textOf(target.topic);
-  const faultOf = { kafka: kafkaTopicFault, mqtt: topicNameFault, file: () => null }[kind];
+  const faults = { kafka: kafkaTopicFault, mqtt: topicNameFault, nats: subjectTemplateFault };
+  const faultOf = kind === 'file' ? () => null : faults[kind];
   const fault = topic && topicText !== null ? faultOf(topicText, topic) : null;
   if (fault) complain([...path, 'topic'], `${topicText} ${fault.wrong}`, fault.remedy);
   const key = check(target.key, [...path, 'key'], from, complain);

@@ -16,7 +16,7 @@ const natsPort = 4_222;
 const urlPattern = '^(?:nats|tls)://\\S+$';
 const schemes: Readonly<Record<string, boolean>> = { nats: false, tls: true };
 const remedy = 'Write nats://host:port, or tls://host:port for TLS.';
-const subjectRemedy = 'Write tokens between dots, as in plant.*.telemetry or plant.>.';
+const subjectRemedy = 'Write tokens between dots, as in plant.line-1.telemetry.';
 
 export function readNatsUrl(value: unknown): Read<NatsUrl> {
   const match = typeof value === 'string' && /^([a-z]+):\/\/([^/\s]*)\/?$/.exec(value);
@@ -49,6 +49,14 @@ export function subjectFault(subject: string): string | null {
   const rest = tokens.indexOf('>');
   if (rest >= 0 && rest < tokens.length - 1) return 'has > before its end';
   return null;
+}
+
+/** Of a template that renders a subject: what is written in it, whatever its values are. */
+export function subjectTemplateFault(text: string): { wrong: string; remedy: string } | null {
+  const subject = text.replaceAll(/\{[^}]*\}/g, 'x');
+  const hasWildcard = subject.split('.').some((token) => token === '*' || token === '>');
+  const wrong = hasWildcard ? 'has a wildcard where events are published' : subjectFault(subject);
+  return wrong === null ? null : { wrong, remedy: subjectRemedy };
 }
 
 export function natsUrl(given: Facts) {

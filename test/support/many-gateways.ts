@@ -45,27 +45,34 @@ export class ManyGateways {
 
   static async start(nats: NatsServer, count: number): Promise<ManyGateways> {
     const fleet = new ManyGateways(nats);
-    for (let index = 1; index <= count; index++) {
-      const gateway = `gw-${String(index).padStart(digits, '0')}`;
-      fleet.names.push(gateway);
-      fleet.agents.push(
-        await AgentUnderTest.prepare(
-          gatewaySetup(nats, { reportEvery: '2s', confirmWithin: '3s' }, { gateway }),
-        ),
-      );
+    try {
+      await fleet.#start(count);
+    } catch (error) {
+      await fleet.close();
+      throw error;
     }
-    const waiting = [...fleet.agents];
+    return fleet;
+  }
+
+  async #start(count: number): Promise<void> {
+    const waiting = Array.from({ length: count }, (_, index) => index + 1);
     const startNext = async (): Promise<void> => {
       for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-        await next.start();
+        const gateway = `gw-${String(next).padStart(digits, '0')}`;
+        const keys = { reportEvery: '2s', confirmWithin: '3s' };
+        const setup = gatewaySetup(this.#nats, keys, { gateway });
+        // Its ports are chosen now: those of an agent that waits may be taken.
+        const agent = await AgentUnderTest.prepare(setup);
+        this.names.push(gateway);
+        this.agents.push(agent);
+        await agent.start();
       }
     };
     await Promise.all(Array.from({ length: startedAtOnce }, startNext));
-    fleet.#writer = await Writer.connect(nats);
+    this.#writer = await Writer.connect(this.#nats);
     await eventually('all report', withinMs, async () => {
-      return (await fleet.reports()).length === count;
+      return (await this.reports()).length === count;
     });
-    return fleet;
   }
 
   publish(): void {

@@ -93,6 +93,13 @@ export const fleetHistory = 10;
 export const fleetGatherMs = 100;
 /** A bucket that is missing, or may not be read, is looked for again this often. */
 export const fleetLookAgainMs = 10_000;
+/** All keys are read again this often, give or take: what was not heard is found then. */
+export const fleetReadAgainMs = 300_000;
+export const fleetReadSpread = 0.2;
+/** A fleet that hears of a config does not ask for it in one moment. */
+export const fleetHearSpreadMs = 400;
+/** What was heard is stored after these waits, or was refused. */
+export const fleetStoredWithinMs = [250, 1_000, 5_000] as const;
 /** What was usual before a config is what was in this time. */
 export const fleetHealthMemoryMs = 60_000;
 export const fleetLookEveryMs = 1_000;

@@ -147,6 +147,11 @@ const table = {
     exit: 65,
     remedy: 'Sign with a key that stands under fleet.trust of the gateways.',
   },
+  fleetBucketMissing: {
+    class: 'retry',
+    exit: 69,
+    remedy: 'Make it with tidegate fleet push, or let this user create streams.',
+  },
   fleetConfigTooLarge: {
     class: 'refuse',
     exit: 65,

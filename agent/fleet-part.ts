@@ -80,6 +80,7 @@ export class FleetPart {
       tolerance: { confirmWithinMs, ...revertWhen },
       look: () => this.#look(),
       settled: () => this.#settled(),
+      more: (missing: readonly string[]) => this.#watch?.readAll(missing),
       changed: () => this.#reporter.soon(),
     };
     this.#reporter = new Reporter({
@@ -156,9 +157,11 @@ export class FleetPart {
     const { config, telemetry } = this.#needs;
     const watch = new BucketWatch({
       ...{ connection, bucket: config.bucket, keys: this.#keys },
+      random: Math.random,
       heard: (key, entries) => {
-        this.#fleet.heard(key, entries);
-        if (this.#state === 'following') this.#later();
+        const isEnough = this.#fleet.heard(key, entries);
+        if (isEnough && this.#state === 'following') this.#later();
+        return isEnough;
       },
       waiting: (reason) => {
         telemetry.report('fleetWaiting', { bucket: config.bucket, reason });

@@ -4,7 +4,7 @@
  */
 import type { Report } from '../events.ts';
 import type { Nkey } from '../nats-client.ts';
-import { choose, type Verdict } from './choose.ts';
+import { type Choice, choose, type Verdict } from './choose.ts';
 import { type BucketEntry, type Entry, openEntry, type Version } from './history.ts';
 import type { Layers } from './layers.ts';
 import type { Memory } from './memory.ts';
@@ -22,6 +22,9 @@ export interface ChoicesParts {
 export class Choices {
   readonly #parts: ChoicesParts;
   readonly #entries = new Map<string, readonly Entry[]>();
+  readonly #newest = new Map<string, BucketEntry | undefined>();
+  /** Keys whose newest entry was enough when it was heard. */
+  readonly #newestOnly = new Set<string>();
   readonly #verdicts = new Map<string, Verdict>();
   readonly #told = new Map<string, string>();
 
@@ -29,27 +32,59 @@ export class Choices {
     this.#parts = parts;
   }
 
-  heard(key: string, found: readonly BucketEntry[]): void {
+  /**
+   * @param found the newest entry, or all of them
+   * @returns whether that is enough: the newest is wanted, or there is none
+   */
+  heard(key: string, found: readonly BucketEntry[]): boolean {
     const { trusted, report } = this.#parts;
+    if (found.length === 1 && this.#isKnown(key, found[0])) return true;
     const entries = found.map((entry) => openEntry(entry, key, trusted));
-    this.#entries.set(key, entries);
     const last = entries.at(-1);
     if (last?.kind === 'deleted' && this.#isNews(`${key} deleted`, `${last.sequence}`)) {
       report('fleetDeleted', { key });
     }
+    if (entries.length === 1 && !this.#isWanted(key, entries)) return false;
+    this.#newest.set(key, found.at(-1));
+    if (entries.length === 1) this.#newestOnly.add(key);
+    else this.#newestOnly.delete(key);
+    this.#entries.set(key, entries);
+    return true;
+  }
+
+  #isKnown(key: string, newest: BucketEntry | undefined): boolean {
+    const known = this.#newest.get(key);
+    return known?.sequence === newest?.sequence && known?.text === newest?.text;
+  }
+
+  /** Keys whose newest entry turned out not to be for us, and nothing older is known. */
+  get short(): string[] {
+    return [...this.#newestOnly].filter((key) => {
+      const entries = this.#entries.get(key) ?? [];
+      return !this.#parts.memory.good.has(key) && !this.#isWanted(key, entries);
+    });
+  }
+
+  #isWanted(key: string, entries: readonly Entry[]): boolean {
+    const { newest, wanted } = this.#choose(key, entries);
+    return newest !== null && newest.state === null && wanted?.revision === newest.revision;
+  }
+
+  #choose(key: string, entries: readonly Entry[]): Choice {
+    const { gateway, memory } = this.#parts;
+    return choose({
+      ...{ gateway, entries },
+      good: memory.good.get(key) ?? null,
+      seen: memory.seen(key),
+      blame: (hash) => memory.blame(hash),
+    });
   }
 
   wanted(): Layers {
-    const { gateway, keys, memory, report } = this.#parts;
+    const { keys, memory, report } = this.#parts;
     const wanted = new Map<string, Version>();
     for (const key of keys) {
-      const choice = choose({
-        gateway,
-        entries: this.#entries.get(key) ?? [],
-        good: memory.good.get(key) ?? null,
-        seen: memory.seen(key),
-        blame: (hash) => memory.blame(hash),
-      });
+      const choice = this.#choose(key, this.#entries.get(key) ?? []);
       if (choice.seen !== null) memory.see(key, choice.seen);
       if (choice.wanted !== null) wanted.set(key, choice.wanted);
       if (choice.newest === null) continue;

@@ -52,6 +52,8 @@ export interface FleetParts {
   /** Resolves when the lanes have said whether they forward. */
   readonly settled: () => Promise<void>;
   readonly report: Report;
+  /** All entries of these keys are needed. */
+  readonly more: (keys: readonly string[]) => void;
   /** What `layers` or `hash` say may have changed. */
   readonly changed: () => void;
 }
@@ -95,8 +97,9 @@ export class Fleet {
     return this.#parts.choices.layers(this.#running, this.#trial?.changed ?? []);
   }
 
-  heard(key: string, entries: readonly BucketEntry[]): void {
-    this.#parts.choices.heard(key, entries);
+  /** @returns whether these are enough to know what is wanted */
+  heard(key: string, entries: readonly BucketEntry[]): boolean {
+    return this.#parts.choices.heard(key, entries);
   }
 
   /** Brings what runs to what is wanted by now. */
@@ -116,6 +119,8 @@ export class Fleet {
       }
       changed();
     });
+    const { short } = choices;
+    if (short.length > 0) this.#parts.more(short);
   }
 
   async #bring(wanted: Layers): Promise<'done' | 'blamed'> {

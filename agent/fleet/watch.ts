@@ -1,53 +1,84 @@
 /**
  * The keys of one gateway in the fleet's bucket, followed while one connection lasts:
  *
- *   looking ──bucket there──▶ reading ──all that it holds──▶ following ──each entry──▶ following
- *      ▲        └──missing: made, or──▶ waiting ──fleetLookAgainMs──┐
- *      └──────────── the watch ended (bucket deleted, not allowed) ─┘
+ *   opening ──bucket there──▶ reading all keys ──▶ following ──published──▶ reads that key
+ *      ▲                            └──────────────────┴──fleetReadAgainMs──▶ reading all keys
+ *      └──fleetLookAgainMs── waiting ◀── it is missing, or may not be read
  *
- * Each key has a watch of its own: servers before 2.10 cannot filter one by several subjects. A
- * connection that comes back begins anew with the whole history: nothing is missed.
+ * What is published is a hint, not an entry: the stream may refuse it (two operators at once), so
+ * the key is read until it is there, or it is not. Reading again once in a while finds what was not
+ * heard: no right to subscribe, a bucket deleted and made again. Mostly the newest entry says all;
+ * the older ones are read when it does not.
  */
-import type { KvWatchInclude, QueuedIterator } from 'nats';
-import { fleetHistory, fleetLookAgainMs } from '../bounds.ts';
+import {
+  fleetHearSpreadMs,
+  fleetLookAgainMs,
+  fleetReadAgainMs,
+  fleetReadSpread,
+  fleetStoredWithinMs,
+} from '../bounds.ts';
 import { messageOf } from '../errors.ts';
 import type { NatsConnection } from '../nats-client.ts';
+import { Bucket } from './bucket.ts';
 import type { BucketEntry } from './history.ts';
-
-type Kv = Awaited<ReturnType<NatsConnection['bucket']>>;
-type Found = Awaited<ReturnType<Kv['watch']>> extends QueuedIterator<infer E> ? E : never;
 
 export interface WatchParts {
   readonly connection: NatsConnection;
   readonly bucket: string;
   readonly keys: readonly string[];
-  /** All that there is of this key, oldest first; again after each change. */
-  readonly heard: (key: string, entries: readonly BucketEntry[]) => void;
+  readonly random: () => number;
+  /**
+   * The newest entry of a key, or all, oldest first.
+   * @returns whether the newest one is enough to know what is wanted
+   */
+  readonly heard: (key: string, entries: readonly BucketEntry[]) => boolean;
   /** It cannot be read, and is looked for again. */
   readonly waiting: (reason: string) => void;
 }
 
-const history = 'history' as KvWatchInclude;
-
 export class BucketWatch {
   readonly #parts: WatchParts;
-  readonly #watches = new Map<string, QueuedIterator<Found>>();
-  readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #timers = new Map<string, NodeJS.Timeout>();
+  #bucket: Bucket | null = null;
+  #forget: (() => void)[] = [];
   #state: 'open' | 'closed' = 'open';
 
   constructor(parts: WatchParts) {
     this.#parts = parts;
   }
 
-  /** Resolves when each key was read, or could not be. */
+  /** Resolves when each key was read, or could not be; goes on until `close`. */
   async open(): Promise<void> {
-    await Promise.all(this.#parts.keys.map((key) => this.#look(key)));
+    const { connection, bucket, keys, waiting, random } = this.#parts;
+    let againMs = fleetReadAgainMs * (1 + fleetReadSpread * (2 * random() - 1));
+    try {
+      this.#bucket ??= await Bucket.open(connection, bucket);
+      if (this.#isClosed()) return;
+      if (this.#forget.length === 0) this.#forget = keys.map((key) => this.#hear(key));
+      for (const key of keys) await this.#read(key);
+    } catch (error) {
+      if (this.#isClosed()) return;
+      this.#bucket = null;
+      againMs = fleetLookAgainMs;
+      waiting(messageOf(error));
+    }
+    this.#after('all', againMs, () => void this.open());
+  }
+
+  /** The older entries of these keys too. */
+  readAll(keys: readonly string[]): void {
+    for (const key of keys) {
+      void this.#bucket?.history(key).then(
+        (all) => this.#isClosed() || this.#parts.heard(key, all),
+        (error) => this.#isClosed() || this.#parts.waiting(messageOf(error)),
+      );
+    }
   }
 
   close(): void {
     this.#state = 'closed';
-    for (const watch of this.#watches.values()) watch.stop();
-    for (const timer of this.#timers) clearTimeout(timer);
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+    for (const forget of this.#forget) forget();
   }
 
   /** Asked after an await: it may have come to that meanwhile. */
@@ -55,73 +86,45 @@ export class BucketWatch {
     return this.#state === 'closed';
   }
 
-  /** Resolves when all that there was is read. */
-  #look(key: string): Promise<void> {
-    const read = Promise.withResolvers<void>();
-    void this.#follow(key, read.resolve)
-      .catch((error) => {
-        if (!this.#isClosed()) this.#parts.waiting(messageOf(error));
-      })
-      .then(() => {
-        read.resolve();
-        if (!this.#isClosed()) this.#later(key);
+  /** In the place of what was to happen to it. */
+  #after(what: string, ms: number, then: () => void): void {
+    if (this.#isClosed()) return;
+    clearTimeout(this.#timers.get(what));
+    this.#timers.set(what, setTimeout(then, ms));
+  }
+
+  #hear(key: string): () => void {
+    const heard = (text: string | null): void => {
+      this.#after(key, fleetHearSpreadMs * this.#parts.random(), () => {
+        void this.#readUntil(key, text, fleetStoredWithinMs);
       });
-    return read.promise;
-  }
-
-  #later(key: string): void {
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
-      void this.#look(key);
-    }, fleetLookAgainMs);
-    this.#timers.add(timer);
-  }
-
-  /** Returns when the watch has ended. */
-  async #follow(key: string, read: () => void): Promise<void> {
-    const { heard } = this.#parts;
-    const entries: BucketEntry[] = [];
-    let isRead = false;
-    let told = false;
-    let watch: QueuedIterator<Found> | null = null;
-    // The library may say so before what it has received was taken from it.
-    const tell = (): void => {
-      if (watch === null || !isRead || told || entries.length < watch.getReceived()) return;
-      told = true;
-      heard(key, [...entries]);
-      read();
     };
-    const initializedFn = (): void => {
-      isRead = true;
-      tell();
-    };
-    watch = await (await this.#bucket()).watch({ key, include: history, initializedFn });
-    if (this.#isClosed()) return watch.stop();
-    this.#watches.set(key, watch);
-    tell();
-    for await (const found of watch) {
-      if (this.#isClosed()) return;
-      entries.push(entryOf(found));
-      if (told) entries.splice(0, entries.length - fleetHistory);
-      if (told) heard(key, [...entries]);
-      else tell();
-    }
+    return this.#bucket?.hear(key, heard) ?? (() => {});
   }
 
-  async #bucket(): Promise<Kv> {
-    const { connection, bucket } = this.#parts;
-    const { streams } = await connection.manager();
+  /** The stream stores what is published a moment after we heard it, or never. */
+  async #readUntil(key: string, text: string | null, withinMs: readonly number[]): Promise<void> {
     try {
-      await streams.info(`KV_${bucket}`);
-    } catch {
-      // Missing, or we may not ask: made where that is allowed, else the reason is thrown.
-      return await connection.bucket(bucket, { history: fleetHistory });
+      const newest = await this.#read(key);
+      const [delayMs, ...rest] = withinMs;
+      if (newest?.text === text || delayMs === undefined) return;
+      this.#after(key, delayMs, () => void this.#readUntil(key, text, rest));
+    } catch (error) {
+      if (this.#isClosed()) return;
+      this.#parts.waiting(messageOf(error));
+      this.#after('all', fleetLookAgainMs, () => void this.open());
     }
-    return await connection.bucket(bucket);
   }
-}
 
-function entryOf({ revision, operation, value }: Found): BucketEntry {
-  const text = operation === 'PUT' ? Buffer.from(value).toString('utf8') : null;
-  return { sequence: revision, text };
+  async #read(key: string): Promise<BucketEntry | null> {
+    const bucket = this.#bucket;
+    if (bucket === null || this.#isClosed()) return null;
+    const newest = await bucket.newest(key);
+    if (this.#isClosed()) return null;
+    const { heard } = this.#parts;
+    if (heard(key, newest === null ? [] : [newest])) return newest;
+    const all = await bucket.history(key);
+    if (!this.#isClosed()) heard(key, all);
+    return newest;
+  }
 }

@@ -2,7 +2,7 @@
  * A gateway of a fleet on a real nats-server: an agent as a process, and whoever writes its bucket:
  * the operator with the key that is trusted, or anybody else.
  */
-import type { KV } from 'nats';
+import type { ConnectionOptions, KV } from 'nats';
 import type { GatewayReport, LayerState } from '../../agent/fleet/report.ts';
 import { type ConfigBody, signConfig } from '../../agent/fleet/signed.ts';
 import { createNkey, type Nkey } from '../../agent/nats-client.ts';
@@ -54,8 +54,8 @@ export class Writer {
     this.close = close;
   }
 
-  static async connect(nats: NatsServer): Promise<Writer> {
-    const connection = await nats.connect();
+  static async connect(nats: NatsServer, options: ConnectionOptions = {}): Promise<Writer> {
+    const connection = await nats.connect(options);
     const { views } = connection.jetstream();
     const configs = await views.kv('tidegate-config', { history: 10 });
     const status = await views.kv('tidegate-status', { history: 1 });

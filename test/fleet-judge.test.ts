@@ -58,7 +58,7 @@ test('a lane that does not forward has a quarter of the time', () => {
   assert.equal(judged(back).verdict, 'confirmed', 'it came back in time');
 });
 
-test('a fault that lasts at the end has its grace, and nothing is confirmed before it is over', () => {
+test('a fault that lasts at the end has its grace, and nothing is confirmed before', () => {
   const late = judged([...times(17, {}), cloud('backing-off')]);
   assert.match(late.verdict, /backing-off/);
   assert.equal(late.second, 24);

@@ -109,7 +109,7 @@ test('without a fleet the file is all there is; with it again, what was kept', a
   assert.equal(await topicNow(), 'line-a');
 });
 
-test('a file that is broken at the start: the last good one with the layers, and more of them', async () => {
+test('a file that is broken at the start: the last good one, and layers over it', async () => {
   device.close();
   await agent.stop();
   const good = agent.edit.bind(agent, () => {});
@@ -128,7 +128,7 @@ test('a file that is broken at the start: the last good one with the layers, and
   assert.equal(await topicNow(), 'newer');
 });
 
-test('a file that does not fit the layers any more at the start: what ran last, then it fits', async () => {
+test('a file that does not fit the layers at the start: what ran last, until it fits', async () => {
   device.close();
   await agent.stop();
   agent.edit((config) => {

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { keysOf } from '../agent/fleet/report.ts';
 import { AgentUnderTest, eventually } from './support/agent.ts';
 import { Device } from './support/device.ts';
 import { fleetOf, gatewaySetup, Writer } from './support/gateway-rig.ts';
@@ -13,6 +14,34 @@ import { startNats } from './support/nats.ts';
 const withinMs = 25_000;
 const key = 'fleet.default';
 const level = (name: string) => ({ log: { level: name } });
+
+/** What README.md says a gateway needs. */
+const allowed = {
+  publish: {
+    allow: [
+      '$JS.API.INFO',
+      '$JS.API.STREAM.INFO.KV_tidegate-config',
+      '$JS.API.STREAM.INFO.KV_tidegate-status',
+      '$JS.API.DIRECT.GET.KV_tidegate-config',
+      ...keysOf('test-gw', ['line-a']).map(
+        (one) => `$JS.API.DIRECT.GET.KV_tidegate-config.$KV.tidegate-config.${one}`,
+      ),
+      '$KV.tidegate-status.test-gw',
+    ],
+  },
+  subscribe: {
+    allow: [
+      '_INBOX.>',
+      ...keysOf('test-gw', ['line-a']).map((one) => `$KV.tidegate-config.${one}`),
+    ],
+  },
+};
+const rights = [
+  'authorization { users = [',
+  '{ user: op, password: pw }',
+  `{ user: gw, password: pw, permissions: ${JSON.stringify(allowed)} }`,
+  '] }',
+];
 
 async function connected(agent: AgentUnderTest, wanted = true): Promise<void> {
   await eventually(`connected: ${wanted}`, withinMs, async () => {
@@ -51,7 +80,7 @@ describe('NATS', { concurrency: true }, () => {
     assert.equal(total(await agent.metrics(), 'tidegate_degraded'), 0);
   });
 
-  test('killed and back with a newer config: it is taken, and the old one ran meanwhile', async () => {
+  test('killed and back with newer configs: the last one is taken', async () => {
     await using nats = await startNats();
     const writer = await Writer.connect(nats);
     await using agent = await AgentUnderTest.start(gatewaySetup(nats));
@@ -70,15 +99,8 @@ describe('NATS', { concurrency: true }, () => {
     await again.close();
   });
 
-  test('without the bucket, and a gateway that may not make it: it waits, and says so', async () => {
-    const deny = '$JS.API.STREAM.CREATE.KV_tidegate-config';
-    const lines = [
-      'authorization { users = [',
-      '{ user: op, password: pw }',
-      `{ user: gw, password: pw, permissions: { publish: { deny: ["${deny}"] } } }`,
-      '] }',
-    ];
-    await using nats = await startNats({ lines });
+  test('without the bucket and the right to make it: it waits, and says so', async () => {
+    await using nats = await startNats({ lines: rights });
     const login = { username: 'gw', password: 'pw' };
     await using agent = await AgentUnderTest.start(gatewaySetup(nats, login));
     await eventually('told', withinMs, () => agent.events('fleetWaiting').length > 0);
@@ -87,7 +109,12 @@ describe('NATS', { concurrency: true }, () => {
     const writer = await Writer.connect(nats, { user: 'op', pass: 'pw' });
     await writer.push(key, 1, level('debug'));
     await writer.reported(key, 1, 'applied');
+    // Also older entries, and what is heard.
+    const rollout = { share: Number.MIN_VALUE, seed: 'none' };
+    await writer.push(key, 2, level('info'), { rollout });
+    await writer.reported(key, 2, 'spared');
     await writer.close();
+    assert.deepEqual(agent.events('fleetReportFailed').slice(1), []);
   });
 
   test('a bucket that is deleted and made again is followed again', async () => {

@@ -92,7 +92,7 @@ export const fleetHistory = 10;
 /** Entries of several keys that come together are applied together. */
 export const fleetGatherMs = 100;
 /** A bucket that is missing, or may not be read, is looked for again this often. */
-export const fleetLookAgainMs = 10_000;
+export const fleetLookAgainMs = 5_000;
 /** All keys are read again this often, give or take: what was not heard is found then. */
 export const fleetReadAgainMs = 300_000;
 export const fleetReadSpread = 0.2;

@@ -101,20 +101,28 @@ test('a config that is not valid with the local file, by its place in the layer'
   assert.match(layers[key]?.reason ?? '', /routes\[0\]\.to\.upstream/);
 });
 
-test('a config that needs a restart', async () => {
-  await writer.push(key, ++revision, { buffer: { path: './elsewhere.db' } });
-  await refused(/buffer\.path/);
+test('a config that says what only the local file may say', async () => {
+  for (const own of [{ buffer: { path: './elsewhere.db' } }, { http: { bind: '127.0.0.1:1' } }]) {
+    await writer.push(key, ++revision, own);
+    await refused(/can only stand in the local file/);
+  }
+});
+
+/** An address that is not to be had, beside the one that is. */
+const taken = (): object => ({
+  mqtt: {
+    listeners: [agent.mqttPort, nats.port].map((port) => ({ bind: `127.0.0.1:${port}` })),
+  },
 });
 
 test('a config whose address is not to be had', async () => {
-  const { port } = nats;
-  await writer.push(key, ++revision, { http: { bind: `127.0.0.1:${port}` } });
+  await writer.push(key, ++revision, taken());
   await refused(/EADDRINUSE/);
 });
 
 test('what was refused once is not tried again under a new revision', async () => {
   const told = agent.events('fleetApplied').length;
-  await writer.push(key, ++revision, { http: { bind: `127.0.0.1:${nats.port}` } });
+  await writer.push(key, ++revision, taken());
   await refused(/EADDRINUSE/, key, revision);
   assert.equal(agent.events('fleetApplied').length, told);
 });
@@ -125,7 +133,7 @@ test('of two layers that come together the good one runs, the bad one is refused
   await nats.start();
   const both = await Writer.connect(nats);
   await both.push(key, ++revision, level('loud'));
-  await both.push('group.line-a', 1, { http: { bind: `127.0.0.1:${agent.httpPort}` } });
+  await both.push('group.line-a', 1, { stopWithin: '4s' });
   await both.reported('group.line-a', 1, 'applied');
   const report = await both.reported(key, revision, 'refused');
   assert.match(report.layers[key]?.reason ?? '', /log\.level/);

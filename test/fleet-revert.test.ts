@@ -40,19 +40,25 @@ class Rig implements AsyncDisposable {
   readonly agent: AgentUnderTest;
   readonly gateway: string;
   readonly key: string;
+  readonly writer: Writer;
   revision = 0;
   /** Of the config that was confirmed. */
   hash = '';
 
-  private constructor(agent: AgentUnderTest, gateway: string) {
+  private constructor(agent: AgentUnderTest, gateway: string, writer: Writer) {
     this.agent = agent;
     this.gateway = gateway;
+    this.writer = writer;
     this.key = `gateway.${gateway}`;
   }
 
-  static async start(gateway: string, confirmWithin = '2s'): Promise<Rig> {
-    const setup = gatewaySetup(nats, { groups: undefined, confirmWithin }, { gateway });
-    const rig = new Rig(await AgentUnderTest.prepare(setup), gateway);
+  static async start(
+    gateway: string,
+    confirmWithin = '1s',
+    on: { nats: NatsServer; writer: Writer } = { nats, writer },
+  ): Promise<Rig> {
+    const setup = gatewaySetup(on.nats, { groups: undefined, confirmWithin }, { gateway });
+    const rig = new Rig(await AgentUnderTest.prepare(setup), gateway, on.writer);
     await rig.push(level('debug'));
     await rig.agent.start();
     rig.hash = (await rig.reported('applied')).hash;
@@ -61,11 +67,11 @@ class Rig implements AsyncDisposable {
 
   async push(config: object | string): Promise<void> {
     this.revision += 1;
-    await writer.push(this.key, this.revision, config);
+    await this.writer.push(this.key, this.revision, config);
   }
 
   reported(state: LayerState): Promise<GatewayReport> {
-    return writer.reported(this.key, this.revision, state, this.gateway);
+    return this.writer.reported(this.key, this.revision, state, this.gateway);
   }
 
   /** It runs, whatever is thought of it. */
@@ -152,7 +158,7 @@ describe('taken back', { concurrency: true }, () => {
   });
 
   test('killed on trial: tried once more after the start, and then blamed', async () => {
-    await using rig = await Rig.start('gw-killed', '4s');
+    await using rig = await Rig.start('gw-killed', '3s');
     await rig.push(level('warn'));
     for (const _ of [1, 2]) {
       await rig.runs();
@@ -165,7 +171,7 @@ describe('taken back', { concurrency: true }, () => {
   });
 
   test('stopped on trial, in good order: that is not held against it', async () => {
-    await using rig = await Rig.start('gw-stopped', '3s');
+    await using rig = await Rig.start('gw-stopped', '2s');
     await rig.push(level('warn'));
     for (const _ of [1, 2, 3]) {
       await rig.runs();
@@ -174,17 +180,20 @@ describe('taken back', { concurrency: true }, () => {
     }
     await rig.reported('applied');
   });
-});
 
-test('killed on trial, and NATS is away: what was confirmed runs', async () => {
-  await using rig = await Rig.start('gw-alone', '3s');
-  await rig.push(level('warn'));
-  await rig.runs();
-  await rig.agent.kill();
-  await nats.kill();
-  await rig.agent.start();
-  const { hash, connected, layers } = await fleetOf(rig.agent);
-  assert.equal(connected, false);
-  assert.equal(hash, rig.hash);
-  assert.equal(layers[rig.key]?.running, 1);
+  test('killed on trial, and NATS is away: what was confirmed runs', async () => {
+    await using nats = await startNats();
+    const writer = await Writer.connect(nats);
+    await using rig = await Rig.start('gw-alone', '3s', { nats, writer });
+    await rig.push(level('warn'));
+    await rig.runs();
+    await rig.agent.kill();
+    await writer.close();
+    await nats.kill();
+    await rig.agent.start();
+    const { hash, connected, layers } = await fleetOf(rig.agent);
+    assert.equal(connected, false);
+    assert.equal(hash, rig.hash);
+    assert.equal(layers[rig.key]?.running, 1);
+  });
 });

@@ -33,7 +33,7 @@ export function gatewaySetup(
         servers: [nats.url],
         trust: operator.publicKey,
         groups: ['line-a'],
-        confirmWithin: '2s',
+        confirmWithin: '1s',
         reportEvery: '1s',
         ...fleet,
       },

@@ -112,9 +112,13 @@ export class Fleet {
     await turn(async () => {
       if (mine !== this.#asked) return;
       let outcome: 'done' | 'blamed' = 'blamed';
+      let tried: Layers | null = null;
       while (this.#state !== 'closed' && outcome === 'blamed') {
         const wanted = choices.wanted();
         if (isSame(wanted, this.#running)) break;
+        // There was nothing to blame: what runs goes on until something else is wanted.
+        if (tried !== null && isSame(wanted, tried)) break;
+        tried = wanted;
         outcome = await this.#bring(wanted);
       }
       changed();
@@ -125,17 +129,16 @@ export class Fleet {
 
   async #bring(wanted: Layers): Promise<'done' | 'blamed'> {
     const { memory, check } = this.#parts;
+    const changed = changedKeys(this.#running, wanted);
+    // Not even checked: what a reference leads to may be gone, and what runs may not be valid anew.
+    if (changed.length === 0) return this.#keepOn(wanted);
     const { checked, faults } = fit(this.#running, wanted, check);
     const { config, text } = checked;
     if (config === null) {
       for (const { key, reason } of faults) this.#blame([key], wanted, refusal(reason));
       return 'blamed';
     }
-    if (text === this.#text) {
-      this.#keepOn(wanted);
-      return 'done';
-    }
-    const changed = changedKeys(this.#running, wanted);
+    if (text === this.#text) return this.#keepOn(wanted);
     const hash = hashOf(text);
     const remembered = memory.blame(hash);
     if (remembered !== null) {
@@ -164,12 +167,13 @@ export class Fleet {
   }
 
   /** The whole is the same text: other revisions of it, and nothing to apply. */
-  #keepOn(wanted: Layers): void {
+  #keepOn(wanted: Layers): 'done' {
     const { memory, report } = this.#parts;
     this.#running = wanted;
     if (this.#trial === null) memory.confirm(wanted);
     else this.#trial.layers = wanted;
     report('fleetApplied', { layers: named(wanted), unchanged: true });
+    return 'done';
   }
 
   /** What was confirmed needs no trial: whoever rolls back has no time for one. */

@@ -41,7 +41,7 @@ async function pusherIn(prefix: string, { key: signer }: Operator) {
   const bucket = await FleetBucket.open({ link, place, own: signer });
   const key = 'fleet.default';
   const history = await bucket.history(key);
-  return { pusher: new Pusher({ bucket, key, signer, history, reported: 0 }), link };
+  return { pusher: new Pusher({ bucket, key, signer, history, reported: () => 0 }), link };
 }
 
 interface Told {

@@ -14,7 +14,7 @@ import type { Rollout, SignedConfig } from '../fleet/signed.ts';
 import { plural, roughDuration } from './figures.ts';
 import type { Stored } from './fleet-bucket.ts';
 import { type Followed, failed, follow, unanswered } from './fleet-follow.ts';
-import { assertOurs, standingOf } from './fleet-pusher.ts';
+import { assertKept, assertOurs, standingOf } from './fleet-pusher.ts';
 import { durationOf, type Operation } from './fleet-session.ts';
 import { assertWatched, followToEnd, tellAnswers, writeJson } from './fleet-summary.ts';
 
@@ -58,6 +58,7 @@ export interface CanaryPush extends Operation {
 export async function pushByCanary(operation: CanaryPush): Promise<number> {
   const { pusher, config, history, canary, context, json } = operation;
   const former = standingOf(history);
+  assertKept(history, { key: operation.key, seen: pusher.revision, former });
   if (former !== null) assertOurs(history, former);
   const hit = await choose(operation);
   if (hit === null) {

@@ -64,7 +64,7 @@ async function push(file: string, flags: PushFlags, context: CliContext): Promis
     const looked = { key, pushed, base, latest, reports, signer: signer.publicKey, env };
     const checked = await checkFleet(looked);
     const history = await bucket.history(key);
-    const reported = reports.highestSeen(key);
+    const reported = (most: number) => reports.highestSeen(key, most);
     const pusher = new Pusher({ bucket, key, signer, history, reported });
     if (!flags.json) await tellChecked(checked, pushed.source, key, context);
     const stop = context.stopSignal();

@@ -19,6 +19,8 @@ export interface TargetFlags extends FleetFlags {
 
 const nameShape = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 const keyVariable = 'TIDEGATE_FLEET_KEY';
+/** Ahead of what we trust: more is made up, and to sign the next one would use up the numbers. */
+const revisionsAheadMost = 1_000_000;
 
 /** @throws TidegateError usage */
 export function targetOf({ group, gateway }: TargetFlags): string {
@@ -64,8 +66,8 @@ export interface PusherParts {
   readonly signer: Nkey;
   /** Oldest first. */
   readonly history: readonly Stored[];
-  /** Highest revision that a gateway says it has seen. */
-  readonly reported: number;
+  /** Highest revision that a gateway says it has seen, of those up to `most`. */
+  readonly reported: (most: number) => number;
 }
 
 export class Pusher {
@@ -76,9 +78,11 @@ export class Pusher {
   constructor(parts: PusherParts) {
     this.#parts = parts;
     this.#sequence = parts.history.at(-1)?.sequence ?? 0;
-    const counted = counting(parts.history).map(({ revision }) => revision);
-    // A bucket that was made anew: gateways take nothing that they must believe to be old.
-    this.#revision = Math.max(0, ...(counted.length > 0 ? counted : [parts.reported]));
+    const ours = parts.history.filter(({ trusted }) => trusted === true);
+    const most = highest(ours) + revisionsAheadMost;
+    const others = parts.history.filter(({ signed }) => (signed?.revision ?? 0) <= most);
+    // A bucket that has lost some: gateways take nothing that they must believe to be old.
+    this.#revision = Math.max(highest(ours), highest(others), parts.reported(most));
   }
 
   /** Of the last that was pushed. */
@@ -108,10 +112,32 @@ function counting(history: readonly Stored[]): SignedConfig[] {
   return history.flatMap(({ signed, trusted }) => (signed && trusted !== false ? [signed] : []));
 }
 
+function highest(history: readonly Stored[]): number {
+  return Math.max(0, ...counting(history).map(({ revision }) => revision));
+}
+
+/**
+ * Before something is put back: is what the bucket keeps what the gateways run?
+ * @param seen the highest revision there ever was, @param former what would be put back
+ * @throws TidegateError fleetNoFormer
+ */
+export function assertKept(
+  history: readonly Stored[],
+  { key, seen, former }: { key: string; seen: number; former: SignedConfig | null },
+): void {
+  const last = highest(history);
+  if (seen > last) {
+    const detail = `gateways have seen revision ${seen}, the bucket keeps ${last || 'none'}`;
+    throw new TidegateError('fleetNoFormer', `${key}: ${detail}`);
+  }
+  const isWhole = last === 0 || counting(history).some(({ revision }) => revision === 1);
+  if (former !== null || isWhole) return;
+  throw new TidegateError('fleetNoFormer', `${key}: what was for everyone is no longer kept`);
+}
+
 export function currentOf(history: readonly Stored[]): SignedConfig | null {
-  const all = counting(history);
-  const highest = Math.max(0, ...all.map(({ revision }) => revision));
-  return all.find(({ revision }) => revision === highest) ?? null;
+  const last = highest(history);
+  return counting(history).find(({ revision }) => revision === last) ?? null;
 }
 
 /** The last that was for everyone: what runs where a canary is not. */

@@ -81,11 +81,15 @@ export class FleetReports {
       .sort();
   }
 
-  /** The highest revision under this key that any gateway has seen. */
-  highestSeen(key: string): number {
+  /** The highest revision under this key that any gateway has seen; above `most` none counts. */
+  highestSeen(key: string, most: number): number {
     let highest = 0;
     for (const { report } of this.heard.values()) {
-      highest = Math.max(highest, report.layers[key]?.revision ?? 0);
+      // The newest entry may be an old one again.
+      const { revision = 0, running = 0 } = report.layers[key] ?? {};
+      for (const one of [revision, running ?? 0]) {
+        if (Number.isSafeInteger(one) && one <= most) highest = Math.max(highest, one);
+      }
     }
     return highest;
   }

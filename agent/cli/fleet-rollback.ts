@@ -10,6 +10,7 @@ import type { CliContext, Perform } from './context.ts';
 import { historyKept, type Stored } from './fleet-bucket.ts';
 import { placeFlags, placeOf } from './fleet-place.ts';
 import {
+  assertKept,
   assertOurs,
   currentOf,
   formerOf,
@@ -58,8 +59,9 @@ async function rollback(flags: RollbackFlags, context: CliContext): Promise<numb
     const history = await bucket.history(key);
     const chosen = to === null ? formerOf(history, key) : namedOf(history, key, to);
     if (chosen !== null) assertOurs(history, chosen);
-    const reported = reports.highestSeen(key);
+    const reported = (most: number) => reports.highestSeen(key, most);
     const pusher = new Pusher({ bucket, key, signer, history, reported });
+    if (to === null) assertKept(history, { key, seen: pusher.revision, former: chosen });
     const stop = context.stopSignal();
     await pusher.push(chosen?.config ?? '{}', null);
     const json = flags.json === true;

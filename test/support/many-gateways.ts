@@ -45,6 +45,8 @@ export class ManyGateways {
 
   static async start(nats: NatsServer, count: number): Promise<ManyGateways> {
     const fleet = new ManyGateways(nats);
+    // Each agent is ended with this process.
+    process.setMaxListeners(process.getMaxListeners() + count);
     try {
       await fleet.#start(count);
     } catch (error) {
@@ -59,7 +61,7 @@ export class ManyGateways {
     const startNext = async (): Promise<void> => {
       for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
         const gateway = `gw-${String(next).padStart(digits, '0')}`;
-        const keys = { reportEvery: '2s', confirmWithin: '3s' };
+        const keys = { reportEvery: '2s', confirmWithin: '8s' };
         const setup = gatewaySetup(this.#nats, keys, { gateway });
         // Its ports are chosen now: those of an agent that waits may be taken.
         const agent = await AgentUnderTest.prepare(setup);
@@ -108,6 +110,16 @@ export class ManyGateways {
       counts[state] = (counts[state] ?? 0) + 1;
     }
     return counts;
+  }
+
+  /** Waits until all say so; else what they say instead. */
+  async areAll(state: string, key: string): Promise<void> {
+    const isSo = async () => (await this.states(key))[state] === this.names.length;
+    await eventually(`all ${state}`, withinMs, isSo).catch(async (error) => {
+      const reasons = (await this.reports()).map(({ layers }) => layers[key]?.reason);
+      const shown = JSON.stringify([await this.states(key), [...new Set(reasons)]]);
+      throw new Error(`${error}: ${shown}`);
+    });
   }
 
   /** `tidegate fleet …` as an operator runs it. */

@@ -9,6 +9,7 @@
 import {
   fleetGatherMs,
   fleetLookEveryMs,
+  fleetReadAgainMs,
   fleetSettleWithinMs,
   fleetTicksPerTrial,
 } from './bounds.ts';
@@ -97,6 +98,7 @@ export class FleetPart {
       random: Math.random,
       up: (connection) => this.#up(connection),
       down: (error, delayMs) => this.#down(error, delayMs),
+      denied: (operation, subject) => this.#denied(operation, subject),
     });
   }
 
@@ -187,6 +189,14 @@ export class FleetPart {
     this.#reporter.disconnected();
     const { message, remedy } = error;
     this.#needs.telemetry.report('fleetUnreachable', { error: message, remedy, delayMs });
+  }
+
+  /** What is published is refused where it is waited for. */
+  #denied(operation: string, subject: string): void {
+    if (operation !== 'subscription') return;
+    const { config, telemetry } = this.#needs;
+    const reason = `may not subscribe to ${subject}: read once in ${fleetReadAgainMs} ms`;
+    telemetry.report('fleetWaiting', { bucket: config.bucket, reason });
   }
 
   /** Entries that come together are applied together. */

@@ -11,7 +11,7 @@ import { tidegate } from './support/cli.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'tidegate-effective-'));
 after(() => rmSync(directory, { recursive: true, force: true }));
-const trust = 'UCE3JWO6PMAAXDZPKVJ3VRYDFFFXBCXPWNHBWJQEWHMJF7HKHCLFJ2ZS';
+const trust = 'UDXRE74PRHIG7HGIZKICL4ODNKSIBSMGB6VCO6HZHXY4XKTNXA3CRKWQ';
 
 function write(name: string, text: string): string {
   const path = join(directory, name);

@@ -9,7 +9,7 @@ import { type CheckedLayers, checkLayers, checkText } from '../agent/config/chec
 import { mergeLayers } from '../agent/config/layers.ts';
 import { parseYaml, writeYaml } from '../agent/config/parse.ts';
 
-const trust = 'UCE3JWO6PMAAXDZPKVJ3VRYDFFFXBCXPWNHBWJQEWHMJF7HKHCLFJ2ZS';
+const trust = 'UDXRE74PRHIG7HGIZKICL4ODNKSIBSMGB6VCO6HZHXY4XKTNXA3CRKWQ';
 const local = `gateway: gw1
 fleet: { servers: nats://127.0.0.1, trust: ${trust} }
 `;

@@ -49,8 +49,9 @@ async function connected(agent: AgentUnderTest, wanted = true): Promise<void> {
   });
 }
 
-describe('NATS', { concurrency: true }, () => {
-  test('away at the start: the gateway runs; what was pushed before comes with NATS', async () => {
+/** Each with a gateway of its own, at the same time. */
+const tests: Readonly<Record<string, () => Promise<void>>> = {
+  'away at the start: the gateway runs; what was pushed before comes with NATS': async () => {
     await using nats = await startNats();
     const writer = await Writer.connect(nats);
     await writer.push(key, 1, level('debug'));
@@ -78,9 +79,9 @@ describe('NATS', { concurrency: true }, () => {
     assert.equal(kept.layers[key]?.state, 'applied');
     assert.equal(total(await agent.metrics(), 'tidegate_fleet_connected'), 0);
     assert.equal(total(await agent.metrics(), 'tidegate_degraded'), 0);
-  });
+  },
 
-  test('killed and back with newer configs: the last one is taken', async () => {
+  'killed and back with newer configs: the last one is taken': async () => {
     await using nats = await startNats();
     const writer = await Writer.connect(nats);
     await using agent = await AgentUnderTest.start(gatewaySetup(nats));
@@ -97,9 +98,9 @@ describe('NATS', { concurrency: true }, () => {
     const report = await again.reported(key, 3, 'applied');
     assert.equal(report.layers[key]?.running, 3);
     await again.close();
-  });
+  },
 
-  test('without the bucket and the right to make it: it waits, and says so', async () => {
+  'without the bucket and the right to make it: it waits, and says so': async () => {
     await using nats = await startNats({ lines: rights });
     const login = { username: 'gw', password: 'pw' };
     await using agent = await AgentUnderTest.start(gatewaySetup(nats, login));
@@ -115,9 +116,9 @@ describe('NATS', { concurrency: true }, () => {
     await writer.reported(key, 2, 'spared');
     await writer.close();
     assert.deepEqual(agent.events('fleetReportFailed').slice(1), []);
-  });
+  },
 
-  test('a bucket that is deleted and made again is followed again', async () => {
+  'a bucket that is deleted and made again is followed again': async () => {
     await using nats = await startNats();
     const writer = await Writer.connect(nats);
     await using agent = await AgentUnderTest.start(gatewaySetup(nats));
@@ -130,5 +131,9 @@ describe('NATS', { concurrency: true }, () => {
     await again.reported(key, 2, 'applied');
     assert.notEqual((await fleetOf(agent)).hash, before.hash);
     await again.close();
-  });
+  },
+};
+
+describe('NATS', { concurrency: true }, () => {
+  for (const [title, body] of Object.entries(tests)) test(title, body);
 });

@@ -90,8 +90,9 @@ class Rig implements AsyncDisposable {
   }
 }
 
-describe('taken back', { concurrency: true }, () => {
-  test('a lane that forwarded and does not any more: blamed, and never tried again', async () => {
+/** Each with a gateway of its own, at the same time. */
+const tests: Readonly<Record<string, () => Promise<void>>> = {
+  'a lane that forwarded and does not any more: blamed, and never tried again': async () => {
     await using rig = await Rig.start('gw-broken');
     const { agent } = rig;
     const device = await Device.connect(agent.mqttPort, 'pump');
@@ -125,9 +126,9 @@ describe('taken back', { concurrency: true }, () => {
     // A good one is taken all the same.
     await rig.push(level('info'));
     await rig.reported('applied');
-  });
+  },
 
-  test('all that forwarded is gone, the new one is dead; a rollback needs no wait', async () => {
+  'all that forwarded is gone, the new one is dead; a rollback needs no wait': async () => {
     await using rig = await Rig.start('gw-dead');
     const [port = 0] = await freePorts(1);
     await rig.push(dead(port));
@@ -142,9 +143,9 @@ describe('taken back', { concurrency: true }, () => {
     assert.ok(performance.now() - began < 1_500, 'what was confirmed once needs no trial');
     assert.equal(back.hash, rig.hash);
     assert.equal(rig.agent.events('fleetReverted').length, 1);
-  });
+  },
 
-  test('one that comes while another is on trial: there is one thing to go back to', async () => {
+  'one that comes while another is on trial: there is one thing to go back to': async () => {
     await using rig = await Rig.start('gw-queue', '3s');
     await rig.push(level('info'));
     await rig.runs();
@@ -155,9 +156,9 @@ describe('taken back', { concurrency: true }, () => {
     // The first one did no harm, and may come again.
     await rig.push(level('info'));
     await rig.reported('applied');
-  });
+  },
 
-  test('killed on trial: tried once more after the start, and then blamed', async () => {
+  'killed on trial: tried once more after the start, and then blamed': async () => {
     await using rig = await Rig.start('gw-killed', '3s');
     await rig.push(level('warn'));
     for (const _ of [1, 2]) {
@@ -168,9 +169,9 @@ describe('taken back', { concurrency: true }, () => {
     const report = await rig.reported('reverted');
     assert.match(rig.reason(report), /did not survive/);
     assert.equal(report.hash, rig.hash);
-  });
+  },
 
-  test('stopped on trial, in good order: that is not held against it', async () => {
+  'stopped on trial, in good order: that is not held against it': async () => {
     await using rig = await Rig.start('gw-stopped', '2s');
     await rig.push(level('warn'));
     for (const _ of [1, 2, 3]) {
@@ -179,9 +180,9 @@ describe('taken back', { concurrency: true }, () => {
       await rig.agent.start();
     }
     await rig.reported('applied');
-  });
+  },
 
-  test('killed on trial, and NATS is away: what was confirmed runs', async () => {
+  'killed on trial, and NATS is away: what was confirmed runs': async () => {
     await using nats = await startNats();
     const writer = await Writer.connect(nats);
     await using rig = await Rig.start('gw-alone', '3s', { nats, writer });
@@ -195,5 +196,9 @@ describe('taken back', { concurrency: true }, () => {
     assert.equal(connected, false);
     assert.equal(hash, rig.hash);
     assert.equal(layers[rig.key]?.running, 1);
-  });
+  },
+};
+
+describe('taken back', { concurrency: true }, () => {
+  for (const [title, body] of Object.entries(tests)) test(title, body);
 });

@@ -78,7 +78,7 @@ async function read(flags: FleetFlags, context: CliContext): Promise<FleetPlace>
 
 const clientName = 'tidegate-fleet-cli';
 /** A key of nobody: the schema wants one, and nothing is verified with it. */
-const nobody = `U${'A'.repeat(55)}`;
+const nobody = 'UAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABET7';
 
 async function said(flags: FleetFlags, context: CliContext): Promise<FleetPlace> {
   const { checkText } = await import('../config/check.ts');

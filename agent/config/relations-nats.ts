@@ -4,6 +4,7 @@
  * where nothing has to be confirmed.
  */
 import { type Complain, type DraftMap, listOf, mapOf, targetsOf, textOf } from './draft.ts';
+import { isPublicNkey } from './public-nkey.ts';
 import { filtersAt, isSameHost, relateHold, renderedAs } from './relations-sources.ts';
 import { filterFault, overlaps } from './topic-filter.ts';
 import type { KeyPath } from './types.ts';
@@ -23,12 +24,24 @@ export function relateNats(written: DraftMap, draft: DraftMap, complain: Complai
     relateFed(mapOf(value), path, draft, complain);
   }
   relateDurables(listOf(mapOf(draft.nats).sources).map(mapOf), complain);
-  if (draft.fleet !== undefined) relateClient(mapOf(draft.fleet), ['fleet'], complain);
+  if (draft.fleet !== undefined) {
+    relateClient(mapOf(draft.fleet), ['fleet'], complain);
+    relateTrust(mapOf(draft.fleet).trust, complain);
+  }
   for (const [name, value] of Object.entries(mapOf(draft.upstreams))) {
     const { nats } = mapOf(value);
     if (nats === undefined) continue;
     relateClient(mapOf(nats), ['upstreams', name, 'nats'], complain);
     if (mapOf(nats).jetstream === false) relateCore(name, draft, complain);
+  }
+}
+
+function relateTrust(trust: unknown, complain: Complain): void {
+  for (const [index, key] of (Array.isArray(trust) ? trust : [trust]).entries()) {
+    if (typeof key !== 'string' || isPublicNkey(key)) continue;
+    const path = ['fleet', 'trust', ...(Array.isArray(trust) ? [index] : [])];
+    const remedy = 'Write it as tidegate fleet keygen printed it.';
+    complain(path, 'is not a public nkey: its checksum is of another one', remedy);
   }
 }
 

@@ -64,7 +64,7 @@ export class Memory {
 
   remember(hashes: readonly string[], blame: Blame): void {
     const at = new Date().toISOString();
-    const fresh = hashes
+    const fresh = [...new Set(hashes)]
       .filter((hash) => this.blame(hash) === null)
       .map((hash) => ({ hash, at, ...blame }));
     const refused = [...this.#kept.refused, ...fresh].slice(-fleetHashesRemembered);

@@ -160,8 +160,8 @@ export class FleetPart {
     const watch = new BucketWatch({
       ...{ connection, bucket: config.bucket, keys: this.#keys },
       random: Math.random,
-      heard: (key, entries) => {
-        const isEnough = this.#fleet.heard(key, entries);
+      heard: (key, entries, isAll) => {
+        const isEnough = this.#fleet.heard(key, entries, isAll);
         if (isEnough && this.#state === 'following') this.#later();
         return isEnough;
       },

@@ -33,20 +33,21 @@ export class Choices {
   }
 
   /**
-   * @param found the newest entry, or all of them
+   * @param found the newest entry, or with `isAll` all that there are
    * @returns whether that is enough: the newest is wanted, or there is none
    */
-  heard(key: string, found: readonly BucketEntry[]): boolean {
+  heard(key: string, found: readonly BucketEntry[], isAll: boolean): boolean {
     const { trusted, report } = this.#parts;
-    if (found.length === 1 && this.#isKnown(key, found[0])) return true;
+    const isNewest = !isAll && found.length === 1;
+    if (isNewest && this.#isKnown(key, found[0])) return true;
     const entries = found.map((entry) => openEntry(entry, key, trusted));
     const last = entries.at(-1);
     if (last?.kind === 'deleted' && this.#isNews(`${key} deleted`, `${last.sequence}`)) {
       report('fleetDeleted', { key });
     }
-    if (entries.length === 1 && !this.#isWanted(key, entries)) return false;
+    if (isNewest && !this.#isWanted(key, entries)) return false;
     this.#newest.set(key, found.at(-1));
-    if (entries.length === 1) this.#newestOnly.add(key);
+    if (isNewest) this.#newestOnly.add(key);
     else this.#newestOnly.delete(key);
     this.#entries.set(key, entries);
     return true;

@@ -98,8 +98,8 @@ export class Fleet {
   }
 
   /** @returns whether these are enough to know what is wanted */
-  heard(key: string, entries: readonly BucketEntry[]): boolean {
-    return this.#parts.choices.heard(key, entries);
+  heard(key: string, entries: readonly BucketEntry[], isAll: boolean): boolean {
+    return this.#parts.choices.heard(key, entries, isAll);
   }
 
   /** Brings what runs to what is wanted by now. */

@@ -28,10 +28,10 @@ export interface WatchParts {
   readonly keys: readonly string[];
   readonly random: () => number;
   /**
-   * The newest entry of a key, or all, oldest first.
+   * The newest entry of a key, or with `isAll` all that there are, oldest first.
    * @returns whether the newest one is enough to know what is wanted
    */
-  readonly heard: (key: string, entries: readonly BucketEntry[]) => boolean;
+  readonly heard: (key: string, entries: readonly BucketEntry[], isAll: boolean) => boolean;
   /** It cannot be read, and is looked for again. */
   readonly waiting: (reason: string) => void;
 }
@@ -69,7 +69,7 @@ export class BucketWatch {
   readAll(keys: readonly string[]): void {
     for (const key of keys) {
       void this.#bucket?.history(key).then(
-        (all) => this.#isClosed() || this.#parts.heard(key, all),
+        (all) => this.#isClosed() || this.#parts.heard(key, all, true),
         (error) => this.#isClosed() || this.#parts.waiting(messageOf(error)),
       );
     }
@@ -122,9 +122,9 @@ export class BucketWatch {
     const newest = await bucket.newest(key);
     if (this.#isClosed()) return null;
     const { heard } = this.#parts;
-    if (heard(key, newest === null ? [] : [newest])) return newest;
+    if (heard(key, newest === null ? [] : [newest], newest === null)) return newest;
     const all = await bucket.history(key);
-    if (!this.#isClosed()) heard(key, all);
+    if (!this.#isClosed()) heard(key, all, true);
     return newest;
   }
 }

@@ -199,10 +199,13 @@ export class FleetPart {
     telemetry.report('fleetWaiting', { bucket: config.bucket, reason });
   }
 
-  /** Entries that come together are applied together. */
+  /** Entries that come together are applied together; those that never end are not waited for. */
   #later(): void {
-    clearTimeout(this.#gather);
-    this.#gather = setTimeout(() => void this.#guard(this.#fleet.consider()), fleetGatherMs);
+    if (this.#gather !== undefined || this.#state === 'closed') return;
+    this.#gather = setTimeout(() => {
+      this.#gather = undefined;
+      void this.#guard(this.#fleet.consider());
+    }, fleetGatherMs);
   }
 
   async #settled(): Promise<void> {

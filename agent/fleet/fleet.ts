@@ -196,6 +196,8 @@ export class Fleet {
 
   #begin(wanted: Layers, text: string, usual: Usual): void {
     const { memory, look, tolerance, report } = this.#parts;
+    // What could not be taken back is gone all the same; this one has its own trial.
+    if (this.#state === 'taking-back') this.#state = 'steady';
     this.#running = wanted;
     this.#text = text;
     const good = memory.good;

@@ -28,7 +28,7 @@ function chosen(
 ): Choice {
   const { blamed = {}, ...input } = more;
   return choose({
-    ...{ gateway: 'gw', entries, good: null, seen: null },
+    ...{ gateway: 'gw', entries, good: null, running: null, seen: null },
     blame: (hash) => blamed[hash] ?? null,
     ...input,
   });
@@ -123,6 +123,19 @@ test('a delete is unsigned and takes nothing away', () => {
   assert.deepEqual(shown(purged), [4, null, 4, 4]);
   const lost = chosen([], { good: version(4), seen: { revision: 4, hash: 'h4' } });
   assert.deepEqual(shown(lost), [4, null, 4, 4]);
+});
+
+test('what is on trial stays there, whatever the bucket has lost; harm takes it back', () => {
+  const [good, running] = [version(4), version(8)];
+  const on = { good, running, seen: { revision: 9, hash: 'h9' } };
+  const canary = signed(9, { rollout: nobody });
+  for (const entries of [[], [deleted()], [signed(5)], [signed(5), canary], [bad()]]) {
+    assert.equal(chosen(entries, on).wanted, running);
+  }
+  const blamed: Record<string, Blame> = { h8: { state: 'reverted', reason: '' } };
+  assert.equal(chosen([deleted()], { ...on, blamed }).wanted, good);
+  assert.equal(chosen([], { ...on, good: null }).wanted, running);
+  assert.equal(chosen([signed(8), signed(10)], on).wanted?.revision, 10);
 });
 
 test('whatever stands in the bucket: never below the good one, never a blamed one', () => {

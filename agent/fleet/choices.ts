@@ -71,21 +71,22 @@ export class Choices {
     return newest !== null && newest.state === null && wanted?.revision === newest.revision;
   }
 
-  #choose(key: string, entries: readonly Entry[]): Choice {
+  #choose(key: string, entries: readonly Entry[], running: Version | null = null): Choice {
     const { gateway, memory } = this.#parts;
     return choose({
       ...{ gateway, entries },
       good: memory.good.get(key) ?? null,
+      running,
       seen: memory.seen(key),
       blame: (hash) => memory.blame(hash),
     });
   }
 
-  wanted(): Layers {
+  wanted(running: Layers): Layers {
     const { keys, memory, report } = this.#parts;
     const wanted = new Map<string, Version>();
     for (const key of keys) {
-      const choice = this.#choose(key, this.#entries.get(key) ?? []);
+      const choice = this.#choose(key, this.#entries.get(key) ?? [], running.get(key) ?? null);
       if (choice.seen !== null) memory.see(key, choice.seen);
       if (choice.wanted !== null) wanted.set(key, choice.wanted);
       if (choice.newest === null) continue;

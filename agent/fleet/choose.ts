@@ -6,8 +6,8 @@
  *                  else it is wanted
  *   wanted         the newest that is for us; when that one is remembered as bad: the last good one
  *
- * A revision only grows: below the last good one nothing is wanted, whatever the bucket says, and
- * when the bucket has lost what was seen, what runs goes on.
+ * A revision only grows: below the last good one, and one that is on trial, nothing is wanted,
+ * whatever the bucket says, and when the bucket has lost what was seen, what runs goes on.
  */
 import type { Entry, Version } from './history.ts';
 import type { LayerState } from './report.ts';
@@ -30,6 +30,8 @@ export interface ChoiceInput {
   readonly entries: readonly Entry[];
   /** The last good one. */
   readonly good: Version | null;
+  /** On trial, or the last good one. */
+  readonly running: Version | null;
   /** The highest revision of this key that was ever seen here. */
   readonly seen: Seen | null;
   readonly blame: (hash: string) => Blame | null;
@@ -63,7 +65,7 @@ export function choose(input: ChoiceInput): Choice {
   const seen = top !== null && top.revision > (input.seen?.revision ?? 0) ? top : input.seen;
   const newest = written.at(-1);
   return {
-    wanted: top !== null && top.revision === seen?.revision ? walk(versions, input) : good,
+    wanted: top !== null && top.revision === seen?.revision ? walk(versions, input) : floor(input),
     newest: newest === undefined ? kept(good) : judge(newest, seen, doubled, input),
     seen: seen === null ? null : { revision: seen.revision, hash: seen.hash },
   };
@@ -110,15 +112,23 @@ function judge(
   return { revision, hash, state: spared ? 'spared' : null, reason: null };
 }
 
+/** What runs, unless it did harm. */
+function floor({ good, running, blame }: ChoiceInput): Version | null {
+  if (running === null || blame(running.hash) !== null) return good;
+  return running.revision > (good?.revision ?? 0) ? running : good;
+}
+
 /** From the newest down. */
-function walk(versions: readonly Version[], { gateway, good, blame }: ChoiceInput): Version | null {
+function walk(versions: readonly Version[], input: ChoiceInput): Version | null {
+  const { gateway, good, blame } = input;
+  const lowest = floor(input);
   for (const version of versions.toSorted((a, b) => b.revision - a.revision)) {
-    if (good !== null && version.revision <= good.revision) return good;
+    if (lowest !== null && version.revision <= lowest.revision) return lowest;
     if (blame(version.hash) !== null) {
       if (good !== null) return good;
     } else if (isInRollout(gateway, version.rollout)) return version;
   }
-  return good;
+  return lowest;
 }
 
 /** The bucket has lost it; it runs all the same. */

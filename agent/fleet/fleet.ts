@@ -78,7 +78,7 @@ export class Fleet {
     this.#running = parts.memory.good;
     this.#text = text;
     this.#goodText = text;
-    parts.choices.wanted();
+    parts.choices.wanted(this.#running);
   }
 
   get running(): Layers {
@@ -108,13 +108,14 @@ export class Fleet {
     this.#asked += 1;
     const mine = this.#asked;
     // What is well is not known before the lanes have had their time; a trial knows it already.
-    if (this.#trial === null && !isSame(choices.wanted(), this.#running)) await settled();
+    if (this.#trial === null && !isSame(choices.wanted(this.#running), this.#running))
+      await settled();
     await turn(async () => {
       if (mine !== this.#asked) return;
       let outcome: 'done' | 'blamed' = 'blamed';
       let tried: Layers | null = null;
       while (this.#state !== 'closed' && outcome === 'blamed') {
-        const wanted = choices.wanted();
+        const wanted = choices.wanted(this.#running);
         if (isSame(wanted, this.#running)) break;
         // There was nothing to blame: what runs goes on until something else is wanted.
         if (tried !== null && isSame(wanted, tried)) break;
@@ -259,7 +260,7 @@ export class Fleet {
     this.#parts.report('fleetReverted', { layers: named(trial.layers), reason });
     this.#state = 'taking-back';
     // It is said at once, also when taking back takes its time.
-    this.#parts.choices.wanted();
+    this.#parts.choices.wanted(this.#running);
     this.#parts.changed();
     await this.#takeBack(trial);
   }

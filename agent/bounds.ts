@@ -65,6 +65,10 @@ export const natsPullBytes = 4 * MIB;
 /** A pull waits at the server this long; it is told of life this often. */
 export const natsPullExpiresMs = 30_000;
 export const natsPullHeartbeatMs = 5_000;
+/** After a break a pull waits no longer than this, so that what came again is soon passed on. */
+export const natsBriefPullMs = 500;
+/** What is in hand is told to be in progress at least this often. */
+export const natsProgressMostMs = 60_000;
 /** What a consumer waits for an acknowledgement; while we hold, it is told at a third of it. */
 export const natsAckWaitMs = 5_000;
 /** Messages of core NATS that wait for the path, of one source; beyond it they are dropped. */

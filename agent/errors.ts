@@ -162,6 +162,13 @@ const table = {
     exit: 69,
     remedy: 'Create the stream (nats stream add), or mend its name; it is looked for again.',
   },
+  natsConsumerShared: {
+    class: 'retry',
+    exit: 69,
+    remedy:
+      'Only this agent may pull from its consumer: look for another one with this gateway name.' +
+      ' If there is none, a broken connection took them, and they come again.',
+  },
   natsConsumerUnsuited: {
     class: 'retry',
     exit: 69,

@@ -56,24 +56,34 @@ export class NatsLink {
   async #connect(): Promise<void> {
     this.#state = 'connecting';
     const { client, connect, denied, up } = this.#parts;
+    let ours: NatsConnection | null = null;
+    let gone: TidegateError | null = null;
+    // A connection that another one has replaced says nothing about that one.
+    const isOurs = (): boolean => ours !== null && this.#connection === ours;
     try {
-      const connection = await connect({
+      ours = await connect({
         client,
         known: this.#known,
-        ended: (error) => this.#lost(error),
-        ...(denied === undefined ? {} : { denied }),
+        ended: (error) => {
+          gone = error;
+          if (isOurs()) this.#lost(error);
+        },
+        denied: (operation, subject) => {
+          if (isOurs()) denied?.(operation, subject);
+        },
       });
-      this.#connection = connection;
-      if (this.#isClosed()) return connection.destroy();
-      this.#known = connection.learnt;
-      await up(connection);
-      if (this.#isClosed() || this.#connection !== connection) return;
+      if (this.#isClosed()) return ours.destroy();
+      if (gone !== null) throw gone;
+      this.#connection = ours;
+      this.#known = ours.learnt;
+      await up(ours);
+      if (this.#isClosed() || !isOurs()) return;
       this.#state = 'up';
       this.#attempt = 0;
       this.lastError = null;
     } catch (error) {
-      this.#connection?.destroy();
-      this.#lost(error);
+      ours?.destroy();
+      if (ours === null || gone === error || isOurs()) this.#lost(error);
     }
   }
 
@@ -95,9 +105,10 @@ export class NatsLink {
     this.#timer = setTimeout(() => void this.#connect(), delayMs);
   }
 
-  /** What came over the connection is no good: another one is made after the back-off. */
+  /** What came over the connection is no good: another is made after the back-off, once. */
   fail(error: TidegateError): void {
-    this.#connection?.destroy();
+    if (this.#connection === null) return;
+    this.#connection.destroy();
     this.#lost(error);
   }
 

@@ -11,7 +11,7 @@
  * ask for. What differs from what we would make is said and stays.
  */
 import type { AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy } from 'nats';
-import { natsAckWaitMs, natsUnacknowledged } from '../bounds.ts';
+import { natsAckWaitMs, natsProgressMostMs, natsUnacknowledged } from '../bounds.ts';
 import type { NatsStreamSourceConfig } from '../config/types-nats.ts';
 import { messageOf, TidegateError } from '../errors.ts';
 import type { Report } from '../events.ts';
@@ -29,8 +29,10 @@ export interface Consumer {
   readonly ackWaitMs: number;
   /** Most that may be delivered and not acknowledged. */
   readonly unacknowledged: number;
-  /** Delivered and not acknowledged, when it was found. */
+  /** When it was found: delivered and not acknowledged; its last delivery, and in its stream. */
   readonly pending: number;
+  readonly place: number;
+  readonly sequence: number;
   /** When it was made: another one, or one of another stream, counts from the beginning. */
   readonly created: string;
 }
@@ -64,6 +66,18 @@ export async function bindConsumer(
     report('consumerMade', { stream, durable, acks: String(info.config.ack_policy) });
   }
   return judged(info, config, gateway);
+}
+
+/** Delivered and not acknowledged by now. @throws TidegateError natsTimeout */
+export async function pendingOf(
+  connection: NatsConnection,
+  { stream, durable }: NatsStreamSourceConfig,
+): Promise<number> {
+  const manager = await connection.manager();
+  const info = await manager.consumers.info(stream, durable).catch((cause) => {
+    throw asOurs(cause, stream);
+  });
+  return info.num_ack_pending;
 }
 
 function nameOf(gateway: string): string {
@@ -113,6 +127,8 @@ function judged(info: ConsumerInfo, config: NatsStreamSourceConfig, gateway: str
     ackWaitMs: ack_wait > 0 ? ack_wait / nanosecondsPerMs : natsAckWaitMs,
     unacknowledged: Math.min(most, natsUnacknowledged),
     pending: info.num_ack_pending,
+    place: info.delivered.consumer_seq,
+    sequence: info.delivered.stream_seq,
     created: info.created,
   };
 }
@@ -127,6 +143,10 @@ function differing(found: ConsumerConfig, config: NatsStreamSourceConfig): strin
     differences.push(`its AckPolicy is ${found.ack_policy}, the config says explicit`);
   }
   const { max_deliver = -1 } = found;
+  const ackWaitMs = (found.ack_wait ?? 0) / nanosecondsPerMs;
+  if (ackWaitMs > natsProgressMostMs) {
+    differences.push(`after a break nothing is taken for its AckWait, ${ackWaitMs} ms`);
+  }
   if (max_deliver > 0) differences.push(`it gives a message up after ${max_deliver} deliveries`);
   return differences;
 }

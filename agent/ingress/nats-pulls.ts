@@ -8,9 +8,13 @@
  *   status  100 heartbeat · 404, 408, 409 with what was left of the request: it is over
  *           409 "consumer deleted", 503 nobody answers: failed
  *
+ * After a break of the connection requests are brief: what comes again is at hand, and whether that
+ * was all is asked in between (nats-gathering.ts).
+ *
  * A request is never taken back: `drain` lets what it still brings come, and nothing after it.
  */
 import {
+  natsBriefPullMs,
   natsPullBytes,
   natsPullExpiresMs,
   natsPullHeartbeatMs,
@@ -26,12 +30,22 @@ const heartbeatCode = 100;
 const nobodyCode = 503;
 const conflictCode = 409;
 
+const brief = { expires: natsBriefPullMs * nanosecondsPerMs };
+const patient = {
+  expires: natsPullExpiresMs * nanosecondsPerMs,
+  idle_heartbeat: natsPullHeartbeatMs * nanosecondsPerMs,
+};
+
 export interface PullsParts {
   readonly connection: NatsConnection;
   readonly stream: string;
   readonly durable: string;
   /** Messages that may come now. */
   readonly room: () => number;
+  /** Asked for what the server has at hand, and no more. */
+  readonly isBrief: () => boolean;
+  /** A request is over. @param brought messages */
+  readonly over: (brought: number) => void;
   readonly heard: (message: NatsMessage) => void;
   readonly failed: (error: TidegateError) => void;
 }
@@ -40,7 +54,7 @@ export class Pulls {
   readonly #parts: PullsParts;
   readonly #inbox: string;
   readonly #subscription: NatsSubscription;
-  #state: 'idle' | 'asked' | 'closed' = 'idle';
+  #state: 'idle' | 'asked' | 'draining' | 'closed' = 'idle';
   /** Of the request on its way: what it may still bring. */
   #left = 0;
   #brought = 0;
@@ -64,7 +78,7 @@ export class Pulls {
   /** Asks, if nothing is asked and there is room. */
   ask(): void {
     if (this.#state !== 'idle') return;
-    const { connection, stream, durable, room } = this.#parts;
+    const { connection, stream, durable, room, isBrief } = this.#parts;
     const batch = Math.min(this.#large ? 1 : natsPullMessages, room());
     if (batch <= 0) return;
     this.#state = 'asked';
@@ -73,8 +87,7 @@ export class Pulls {
     const request = {
       batch,
       ...(this.#large ? {} : { max_bytes: natsPullBytes }),
-      expires: natsPullExpiresMs * nanosecondsPerMs,
-      idle_heartbeat: natsPullHeartbeatMs * nanosecondsPerMs,
+      ...(isBrief() ? brief : patient),
     };
     const subject = `$JS.API.CONSUMER.MSG.NEXT.${stream}.${durable}`;
     connection.publish(subject, Buffer.from(JSON.stringify(request)), { reply: this.#inbox });
@@ -82,6 +95,7 @@ export class Pulls {
   }
 
   #heard(message: NatsMessage): void {
+    if (this.#state === 'closed') return;
     if (message.subject === this.#inbox) {
       this.#status(message);
       return;
@@ -117,6 +131,7 @@ export class Pulls {
     this.#state = 'idle';
     if (this.#left === 0) this.#large = false;
     this.#left = 0;
+    this.#parts.over(this.#brought);
     if (waitMs > 0) this.#timer = setTimeout(() => this.ask(), waitMs);
     else this.ask();
   }
@@ -132,7 +147,7 @@ export class Pulls {
   }
 
   #fail(error: TidegateError): void {
-    if (this.#state === 'closed') return;
+    if (this.#state === 'closed' || this.#state === 'draining') return;
     this.close();
     this.#parts.failed(error);
   }
@@ -140,10 +155,12 @@ export class Pulls {
   /** Nothing more is asked; resolves when what was on its way is here. */
   async drain(): Promise<void> {
     this.close();
+    this.#state = 'draining';
     await this.#subscription.drain().catch(() => undefined);
+    this.#state = 'closed';
   }
 
-  /** Asks nothing any more. */
+  /** Asks nothing any more, and hears nothing. */
   close(): void {
     this.#state = 'closed';
     clearTimeout(this.#timer);

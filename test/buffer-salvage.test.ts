@@ -15,6 +15,7 @@ import {
 import { basename, join } from 'node:path';
 import { after, test } from 'node:test';
 import { openReadOnly } from '../agent/buffer/database.ts';
+import { readMeta } from '../agent/buffer/meta.ts';
 import type { BufferStart } from '../agent/buffer/protocol.ts';
 import { eachRawRow } from '../agent/buffer/raw-pages.ts';
 import { BufferReader } from '../agent/buffer/reader.ts';
@@ -156,6 +157,18 @@ function salvagedOrOpened(prepared: Prepared): Set<number> {
   rig.writer.stop();
   return new Set(found.map((segment) => segment.sequence));
 }
+
+test('the configs that an agent starts with, and what it remembers of its fleet, are salvaged', () => {
+  const { start, path } = prepare();
+  const before = new BufferRig(start);
+  const kept = { config: 'routes: []', local: 'a: b', fleet: JSON.stringify({ seen: 'x' }) };
+  for (const [key, value] of Object.entries(kept)) before.writer.putMeta(key, value);
+  before.writer.stop();
+  overwrite(path, 0, ruins(1));
+  new BufferRig(start).writer.stop();
+  assert.equal(asideOf(path).length > 0, true);
+  for (const [key, value] of Object.entries(kept)) assert.equal(readMeta(path, key), value, key);
+});
 
 test('pages in ruins anywhere cost what lay on them, and the sums still agree', () => {
   for (const place of [0.3, 0.5, 0.7, 0.9]) {

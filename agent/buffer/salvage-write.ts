@@ -22,8 +22,11 @@ export interface Written {
   readonly error: string | null;
 }
 
-/** Values kept from the old file; the epoch is always new. */
-const keptMeta = new Set(['livedMs', 'lastConfig']);
+/**
+ * Values kept from the old file; the epoch is always new. The configs that an agent starts with are
+ * among them, and what a gateway remembers of its fleet, so that nothing old comes back.
+ */
+const keptMeta = new Set(['livedMs', 'config', 'local', 'fleet']);
 
 export function writeSalvaged(db: Sqlite, found: Found): Written {
   const sql = new Statements(db);

@@ -189,7 +189,7 @@ test('a layer cannot take the buffer of a gateway away, refused or not', () => {
   assert.equal(checkLayers({ source: 'local.yaml', text: scalar }, [layer], {}).config, null);
 });
 
-test('an unknown key is named although null would take it out, and by its place in the layer', () => {
+test('an unknown key is named by its place in the layer, also where it says null', () => {
   for (const [text, key] of [
     ['bufer: ~', 'bufer'],
     ['log: { levle: ~ }', 'log.levle'],
@@ -211,7 +211,8 @@ test('layers that are too long together are refused, since they could not be rea
   const large = (name: string): string => {
     const routes = Array.from({ length: 250 }, (_, index) => {
       const headers = JSON.stringify({ h: 'x'.repeat(2_200) });
-      return `  - { name: ${name}${index}, from: ${name}/${index}, to: { upstream: out, headers: ${headers} } }`;
+      const to = `{ upstream: out, headers: ${headers} }`;
+      return `  - { name: ${name}${index}, from: ${name}/${index}, to: ${to} }`;
     });
     return `routes:\n${routes.join('\n')}\n`;
   };

@@ -56,6 +56,8 @@ export const mqttInFlightDefault = 256;
 export const natsConnectWithinMs = 10_000;
 /** A request to JetStream or a bucket is answered within this, or counts as failed. */
 export const natsRequestWithinMs = 5_000;
+/** What is on its way is waited for no longer than this by those who leave. */
+export const natsLeaveWithinMs = 2_000;
 export const natsPingEveryMs = 20_000;
 /** Messages of a JetStream consumer that are on their way or wait for their commit. */
 export const natsUnacknowledged = 2_048;

@@ -37,6 +37,7 @@ export const catalogue = {
   frameRefused: { level: 'warn', text: 'malformed packet: connection closed' },
   messageRefused: { level: 'error', text: 'message that cannot be stored: data lost' },
   messageOverrun: { level: 'error', text: 'core NATS came faster than the path: messages dropped' },
+  replyDenied: { level: 'warn', text: 'the NATS server does not let us answer there' },
   consumerMade: { level: 'info', text: 'JetStream consumer made' },
   consumerDiffers: { level: 'warn', text: 'JetStream consumer is not as the config would make it' },
   frameDropped: { level: 'error', text: 'frames dropped by a limit' },

@@ -27,14 +27,22 @@ import {
   nkeyAuthenticator,
   nkeys,
 } from 'nats';
-import { natsConnectWithinMs, natsPingEveryMs, natsRequestWithinMs } from './bounds.ts';
+import {
+  natsConnectWithinMs,
+  natsLeaveWithinMs,
+  natsPingEveryMs,
+  natsRequestWithinMs,
+} from './bounds.ts';
 import type { Address } from './config/types.ts';
 import type { NatsClientConfig, NatsUrl } from './config/types-nats.ts';
 import { type ErrorCode, messageOf, TidegateError } from './errors.ts';
 import { clientTlsOptions, tlsFault } from './tls.ts';
 
 /** A message as the library has it: `subject`, `data`, `headers`, `reply`. */
-export type NatsMessage = Msg;
+export interface NatsMessage extends Msg {
+  /** Bytes of subject, reply, headers and data together; not in the library's types. */
+  size(): number;
+}
 export type NatsHeaders = MsgHdrs;
 
 export interface NatsConnectOptions {
@@ -189,16 +197,20 @@ class Link implements NatsConnection {
   readonly #where: string;
   readonly learnt: readonly NatsUrl[];
   readonly server: string;
+  readonly #closed: Promise<unknown>;
   #closing = false;
+  /** What was heard and could not be taken: nothing more is read of this connection. */
+  #fault: unknown = null;
 
   constructor(library: Library, options: NatsConnectOptions, server: NatsUrl) {
     this.#library = library;
     this.server = showAddress(server);
     this.#where = `nats://${this.server}`;
     this.learnt = learntFrom(library.info?.connect_urls ?? [], server.tls);
+    this.#closed = library.closed();
     void library.closed().then((error) => {
       if (this.#closing) return;
-      const cause = error ?? new Error('connection closed');
+      const cause = this.#fault ?? error ?? new Error('connection closed');
       options.ended(asError(cause, server));
     });
     void this.#listen(options);
@@ -226,7 +238,22 @@ class Link implements NatsConnection {
   }
 
   async flush(): Promise<void> {
-    await this.#library.flush();
+    if (await this.#isEnded(this.#library.flush())) {
+      throw new TidegateError('upstreamUnreachable', `${this.#where}: connection closed`);
+    }
+  }
+
+  /** The library never settles what waits for a PONG when the connection ends. */
+  async #isEnded(work: Promise<unknown>): Promise<boolean> {
+    return await Promise.race([work.then(() => false), this.#closed.then(() => true)]);
+  }
+
+  /** The same for those who leave: a server that is silent does not keep them. */
+  async #lastly(work: Promise<unknown>): Promise<void> {
+    const late = Promise.withResolvers<boolean>();
+    const timer = setTimeout(() => late.resolve(true), natsLeaveWithinMs);
+    await Promise.race([this.#isEnded(work), late.promise]).catch(() => undefined);
+    clearTimeout(timer);
   }
 
   async request(
@@ -236,7 +263,7 @@ class Link implements NatsConnection {
   ): Promise<NatsMessage> {
     try {
       const options = { timeout: withinMs, ...(headers === undefined ? {} : { headers }) };
-      return await this.#library.request(subject, payload, options);
+      return (await this.#library.request(subject, payload, options)) as NatsMessage;
     } catch (error) {
       throw this.asError(error, subject);
     }
@@ -251,13 +278,23 @@ class Link implements NatsConnection {
       ...(queue === null ? {} : { queue }),
       callback: (error, message) => {
         // An error here is a refused subject: `denied` has told it.
-        if (error === null) heard(message);
+        if (error === null) this.#hear(message as NatsMessage, heard);
       },
     });
     return {
       unsubscribe: () => subscription.unsubscribe(),
-      drain: () => subscription.drain(),
+      drain: () => this.#lastly(subscription.drain()),
     };
+  }
+
+  /** What is thrown here would end the library's reading in silence. */
+  #hear(message: NatsMessage, heard: (message: NatsMessage) => void): void {
+    try {
+      heard(message);
+    } catch (error) {
+      this.#fault ??= error;
+      void this.#library.close();
+    }
   }
 
   async manager(): Promise<JetStreamManager> {
@@ -276,7 +313,7 @@ class Link implements NatsConnection {
   async close(): Promise<void> {
     this.#closing = true;
     if (this.#library.isClosed()) return;
-    await this.#library.flush().catch(() => undefined);
+    await this.#lastly(this.#library.flush());
     await this.#library.close();
   }
 

@@ -48,6 +48,11 @@ export class NatsSourcePart implements Part {
           report('sourceRetrying', told);
         },
         denied: (operation, subject) => {
+          // A core source publishes replies alone, where who asked wants them.
+          if (config.kind === 'core' && operation === 'publish') {
+            report('replyDenied', { source: name, subject });
+            return;
+          }
           const detail = `the server does not let us ${operation} ${subject}`;
           link.fail(new TidegateError('upstreamUnauthorized', detail));
         },

@@ -145,3 +145,50 @@ test('what was published before we stopped is still taken and answered', async (
   assert.equal(answered, rig.disk.views().length, 'each one taken was answered');
   assert.equal(answered, count);
 });
+
+test('who asks for a reply where we may not publish harms nobody but himself', async () => {
+  const us = '{ user: us, password: pw, permissions: { subscribe: ">", publish: "_INBOX.>" } }';
+  const users = `${us}, { user: they, password: pw }`;
+  await using strict = await startNats({ lines: [`authorization { users: [${users}] }`] });
+  await using rig = await NatsRig.start({
+    port: strict.port,
+    source: { username: 'us', password: 'pw' },
+  });
+  await eventually('subscribed', withinMs, () => rig.part.source.state === 'subscribed');
+  const client = await strict.connect({ user: 'they', pass: 'pw' });
+  client.publish('plant.one', '1', { reply: 'not.allowed' });
+  await eventually('said', withinMs, () => rig.count('replyDenied') === 1);
+  await client.request('plant.two', '2', { timeout: withinMs });
+  await client.close();
+  assert.equal(rig.count('sourceRetrying'), 0);
+  assert.equal(rig.disk.views().length, 2);
+});
+
+test('a reply subject gives no orders to the server', async () => {
+  await using rig = await subscribed();
+  const admin = await publisher.jetstreamManager();
+  await admin.streams.add({ name: 'KEPT', subjects: ['kept'] });
+  const { seq } = await publisher.jetstream().publish('kept', 'x');
+  // What we answer is also how one asks to purge what stands before `seq`.
+  for (const subject of ['plant.one', 'plant.two', 'plant.three']) publisher.publish(subject, '');
+  publisher.publish('plant.order', '', { reply: '$JS.API.STREAM.PURGE.KEPT' });
+  await publisher.request('plant.after', '', { timeout: withinMs });
+  assert.equal((await admin.streams.getMessage('KEPT', { seq })).string(), 'x');
+  assert.equal(rig.disk.views().length, 5);
+});
+
+test('a server that is silent does not keep us from stopping', async () => {
+  await using silent = await startNats();
+  const client = await silent.connect();
+  await (await client.jetstreamManager()).streams.add({ name: 'S', subjects: ['s'] });
+  await client.close();
+  for (const source of [{}, { stream: 'S', subjects: [] }]) {
+    const rig = await NatsRig.start({ port: silent.port, source });
+    await eventually('subscribed', withinMs, () => rig.part.source.state === 'subscribed');
+    process.kill(silent.pid, 'SIGSTOP');
+    const fromMs = performance.now();
+    await rig[Symbol.asyncDispose]();
+    process.kill(silent.pid, 'SIGCONT');
+    assert.ok(performance.now() - fromMs < withinMs * 2);
+  }
+});

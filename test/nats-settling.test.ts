@@ -3,6 +3,7 @@
  * is acknowledged that is not stored, and nothing waits for what never comes.
  */
 import assert from 'node:assert/strict';
+import { connect as connectTcp } from 'node:net';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -126,7 +127,7 @@ test('what was delivered and is not there any more is not waited for', async () 
   assert.equal(rig.count('sourceRetrying'), 0);
 });
 
-test('what went to a connection that the server still believes in is not acknowledged', async () => {
+test('what went to a connection that is gone is not acknowledged', async () => {
   const at = await scene();
   await using rig = await start(at);
   await eventually('bound', withinMs, () => rig.count('sourceSubscribed') > 0);
@@ -144,4 +145,19 @@ test('what went to a connection that the server still believes in is not acknowl
   assert.deepEqual([...new Set(taken(rig))], numbers(1, 20));
   const told = rig.events.find(({ name }) => name === 'sourceRetrying');
   assert.match(String(told?.fields.error), /deliveries went elsewhere/);
+});
+
+test('a message whose headers are no headers is taken, and those behind it', async () => {
+  const at = await scene();
+  await using rig = await start(at);
+  await eventually('bound', withinMs, () => rig.count('sourceSubscribed') > 0);
+  const socket = connectTcp(server.port, '127.0.0.1');
+  socket.write('CONNECT {"verbose":false,"headers":true,"no_responders":true}\r\n');
+  for (const lines of ['a b: 1', 'plain: x\ny', ': empty', 'no colon', 'good: 2']) {
+    const head = `NATS/1.0\r\n${lines}\r\n\r\n`;
+    socket.write(`HPUB ${at.subject} ${head.length} ${head.length + 1}\r\n${head}7\r\n`);
+  }
+  await eventually('all are taken', withinMs, () => taken(rig).length === 5);
+  socket.destroy();
+  assert.equal(rig.count('sourceRetrying'), 0);
 });

@@ -35,11 +35,20 @@ const confirmed: Answer = { kind: 'confirmed' };
 const foreign: Answer = { kind: 'foreign' };
 
 export function judge(message: Pick<NatsMessage, 'data' | 'headers'>, subject: string): Answer {
-  const { data, headers } = message;
-  if (data.length === 0) return headers?.code === noResponders ? noStream(subject) : foreign;
+  const { data } = message;
+  if (data.length === 0) return isNobody(message) ? noStream(subject) : foreign;
   const ack = parsed(data);
   if (ack?.error !== undefined) return refused(ack.error, subject);
   return typeof ack?.stream === 'string' && typeof ack.seq === 'number' ? confirmed : foreign;
+}
+
+/** Somebody else's reply may have headers that the library cannot read. */
+function isNobody(message: Pick<NatsMessage, 'headers'>): boolean {
+  try {
+    return message.headers?.code === noResponders;
+  } catch {
+    return false;
+  }
 }
 
 function noStream(subject: string): Answer {

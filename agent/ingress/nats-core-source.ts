@@ -10,7 +10,8 @@
  *
  *   {"stream":"<gateway>","seq":<frame number>}     or {"error":{"code","description"}}
  *
- * What no route wants is not answered: somebody else may be the one who does.
+ * What no route wants is not answered: somebody else may be the one who does. A reply subject of the
+ * server's own ($JS.API.…) is not either: a publisher could have us give orders that it may not.
  */
 import { natsWaitingBytes, natsWaitingMessages } from '../bounds.ts';
 import type { NatsCoreSourceConfig } from '../config/types-nats.ts';
@@ -26,6 +27,8 @@ interface Heard {
   readonly connection: NatsConnection;
 }
 
+/** There the server takes orders ($JS, $SYS): nobody gives them through us. */
+const order = /^\$/;
 const refusals: Readonly<Record<'dropped' | 'refused', string>> = {
   dropped: '{"error":{"code":429,"description":"dropped by a limit"}}',
   refused: '{"error":{"code":400,"description":"refused: see the log of the gateway"}}',
@@ -104,16 +107,22 @@ export class NatsCoreSource {
   }
 
   #reply({ message, connection }: Heard, text: string): void {
-    if (message.reply) connection.publish(message.reply, Buffer.from(text));
+    if (message.reply && !order.test(message.reply))
+      connection.publish(message.reply, Buffer.from(text));
   }
 
   /** Nothing more is sent to us; what was is still taken, committed and answered until `close`. */
   stop(): void {
     this.#link.stop();
-    for (const one of this.#subscriptions) void one.drain().catch(() => undefined);
+    void this.#drain();
+  }
+
+  async #drain(): Promise<void> {
+    await Promise.all(this.#subscriptions.map((one) => one.drain()));
   }
 
   async close(): Promise<void> {
+    await this.#drain();
     await this.#parts.settle(() => this.#intake.rests);
     for (const { message } of this.#intake.forget()) {
       const told = { source: this.name, subject: message.subject, reason: 'stopped' };

@@ -5,6 +5,7 @@
 import type { Report } from '../events.ts';
 import type { NatsMessage } from '../nats-client.ts';
 import type { MessageForm } from './message-chunk.ts';
+import { headerLinesOf } from './nats-lines.ts';
 import { topicNameOf } from './nats-subject.ts';
 import type { Path } from './source.ts';
 
@@ -33,20 +34,17 @@ export interface NatsSource {
   close(): Promise<void>;
 }
 
-export const messageIdHeader = 'Nats-Msg-Id';
-const noHeaders: MessageForm['headers'] = [];
+const messageIdName = 'nats-msg-id';
 
 /** @param eventId of a message that brings none */
 export function formOf(message: NatsMessage, eventId: string): MessageForm {
-  const { subject, data, headers } = message;
-  const topicName = topicNameOf(subject);
-  if (headers === undefined) return { topicName, eventId, headers: noHeaders, payload: data };
-  const lines: (readonly [string, string])[] = [];
-  let own = '';
-  for (const [name, values] of headers) {
-    for (const value of values) lines.push([name, value]);
-    // Header names of NATS tell cases apart; clients of MQTT bridges do not.
-    if (own === '' && name.toLowerCase() === messageIdHeader.toLowerCase()) own = values[0] ?? '';
-  }
-  return { topicName, eventId: own === '' ? eventId : own, headers: lines, payload: data };
+  const headers = headerLinesOf(message);
+  // Header names of NATS tell cases apart; clients of MQTT bridges do not.
+  const own = headers.find(([name]) => name.toLowerCase() === messageIdName)?.[1] ?? '';
+  return {
+    topicName: topicNameOf(message.subject),
+    eventId: own === '' ? eventId : own,
+    headers,
+    payload: message.data,
+  };
 }

@@ -1,6 +1,6 @@
 /**
- * Somebody without a key empties the bucket, or writes numbers that nobody has reached: the operator
- * signs nothing that takes from the gateways what they run, or that uses up the revisions.
+ * Somebody without a key empties the bucket, or writes numbers that nobody has reached: the
+ * operator signs nothing that takes from the gateways what they run, or uses up the revisions.
  */
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
@@ -30,7 +30,7 @@ async function fleetOf(prefix: string) {
   return { fleet, flags, push, revisions };
 }
 
-test('a purged bucket: nothing is put back that nobody knows, a push goes on counting', async () => {
+test('a purged bucket: nothing unknown is put back, and a push goes on counting', async () => {
   const { fleet, flags, push, revisions } = await fleetOf('purged');
   await using _ = fleet;
   assert.equal((await push('one')).code, 0);

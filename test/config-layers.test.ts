@@ -220,3 +220,21 @@ test('layers that are too long together are refused, since they could not be rea
   assert.equal(config, null);
   assert.ok(problems.some(({ message }) => /all layers together are more than/.test(message)));
 });
+
+test('no problem quotes what a reference stands for', () => {
+  const secret = 'TOPSECRETVALUE';
+  const layer = (text: string) => ({ source: 'layer', text });
+  for (const text of [
+    `nats: { sources: [{ servers: nats://127.0.0.1, subjects: a, device: '${reference('S')}' }] }`,
+    `mqtt: { sources: [{ url: mqtt://127.0.0.1, subscribe: a, device: 'x${reference('S')}' }] }`,
+    `upstreams: { a: { mqtt: { url: '${reference('S')}' } } }`,
+    `upstreams: { '${reference('S')}': {} }`,
+    `log: { level: '${reference('S')}' }`,
+    `stopWithin: '${reference('S')}'`,
+  ]) {
+    const file = { source: 'local.yaml', text: local };
+    const { config, problems } = checkLayers(file, [layer(good), layer(text)], { S: secret });
+    assert.equal(config, null, text);
+    assert.ok(!JSON.stringify(problems).includes(secret), JSON.stringify(problems));
+  }
+});

@@ -14,7 +14,7 @@ import { keyFaults, type SchemaNode } from './keys.ts';
 import { type Layer, type Located, layerFaults, mergeLayers, type ParsedLayer } from './layers.ts';
 import { normalise } from './normalise.ts';
 import { configTextBytes, parseYaml, writeYaml } from './parse.ts';
-import { fillReferences } from './references.ts';
+import { type Filled, fillReferences } from './references.ts';
 import { relate } from './relations.ts';
 import { configSchema } from './schema.ts';
 import type { Config, Environment, KeyPath, Problem } from './types.ts';
@@ -118,9 +118,10 @@ function checkTree(
   merged: Located,
   source: string,
   env: Environment,
-  complain: Complain,
+  complainAloud: Complain,
 ): { config: () => Config | null; bufferPath: string } {
   const filled = fillReferences(merged.tree, source, env);
+  const complain = withoutSecrets(complainAloud, filled.secrets);
   for (const { path, message, remedy } of filled.faults) complain(path, message, remedy);
   const written = withLater(filled.tree ?? {});
   const outcome = v.safeParse(configSchema, withoutUnknown(configSchema as SchemaNode, written));
@@ -131,6 +132,13 @@ function checkTree(
   relate(mapOf(written), mapOf(outcome.output), complain);
   const bufferPath = textOf(mapOf(mapOf(written).buffer).path) || bufferPathDefault;
   return { config: () => (outcome.success ? normalise(outcome.output) : null), bufferPath };
+}
+
+/** A problem may quote a value: one that was filled in is quoted as it was written. */
+function withoutSecrets(complain: Complain, secrets: Filled['secrets']): Complain {
+  const hide = (text: string): string =>
+    secrets.reduce((hidden, [value, written]) => hidden.replaceAll(value, () => written), text);
+  return (path, message, remedy, how) => complain(path, hide(message), hide(remedy), how);
 }
 
 /** With a fleet, routes and upstreams may come later. */

@@ -22,23 +22,35 @@ const reference = /\$\$\{|\$\{([^}]*)\}?/g;
 const variableName = /^[A-Za-z_][A-Za-z0-9_]*$/;
 const filePrefix = 'file:';
 const fileBytesMax = MIB;
+/** A shorter one stands in every sentence by chance. */
+const secretCharsLeast = 4;
+
+export interface Filled {
+  readonly tree: unknown;
+  readonly faults: ReferenceFault[];
+  /** What was filled in, as a whole value, and what stands for it: the longest first. */
+  readonly secrets: readonly (readonly [value: string, written: string])[];
+}
 
 /** @param source relative `file:` paths start from the folder of this file */
-export function fillReferences(
-  tree: unknown,
-  source: string,
-  env: Environment,
-): { tree: unknown; faults: ReferenceFault[] } {
+export function fillReferences(tree: unknown, source: string, env: Environment): Filled {
   const faults: ReferenceFault[] = [];
+  const secrets = new Map<string, string>();
   const walk = (value: unknown, path: KeyPath): unknown => {
     const fault = (message: string, remedy: string) => faults.push({ path, message, remedy });
-    if (typeof value === 'string') return fillText(value, source, env, fault);
+    if (typeof value === 'string') {
+      const filled = fillText(value, source, env, fault);
+      if (filled !== value && filled.length >= secretCharsLeast) secrets.set(filled, value);
+      return filled;
+    }
     if (Array.isArray(value)) return value.map((item, index) => walk(item, [...path, index]));
     if (value === null || typeof value !== 'object') return value;
     const entries = Object.entries(value).map(([key, item]) => [key, walk(item, [...path, key])]);
     return Object.fromEntries(entries);
   };
-  return { tree: walk(tree, []), faults };
+  const filled = walk(tree, []);
+  const longest = [...secrets].sort(([one], [other]) => other.length - one.length);
+  return { tree: filled, faults, secrets: longest };
 }
 
 type Complain = (message: string, remedy: string) => void;

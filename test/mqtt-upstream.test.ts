@@ -278,3 +278,25 @@ test('a missing right to one Topic Name is told by the server and halts the lane
   assert.equal(rig.events.at(-1)?.fields.code, 'upstreamUnauthorized');
   await waitFor(() => rig.outcomes.confirmed === 1);
 });
+
+test('what Mosquitto closes the connection for is encoded, or buried alone', async () => {
+  const mosquitto = await server();
+  const subscriber = await watch(mosquitto.port);
+  const rig = mqttLane({ config: upstreamConfig(mosquitto.port) });
+  rig.log.properties = () => ({ userProperties: [['a\tb', 'one\ntwo 5%']] });
+  const properties = new Uint8Array(1);
+  rig.append([
+    frameOf({ value: '0', properties, protocol: 2, eventId: 'its\u0001id' }),
+    frameOf({ value: '1', topicName: 'plant/\u0001/telemetry' }),
+    frameOf({ value: '2', topicName: 'plant/\ufdd0/telemetry' }),
+    frameOf({ value: '3' }),
+  ]);
+  rig.start();
+  await rig.settledAll();
+  assert.deepEqual([rig.outcomes.confirmed, rig.outcomes.buried], [2, 2]);
+  assert.equal(rig.buried[0]?.reason, 'topicInvalid');
+  await waitFor(() => subscriber.received.length === 2);
+  const own = { ...subscriber.received[0]?.properties?.userProperties } as Record<string, string>;
+  assert.equal(own['a%09b'], 'one%0Atwo 5%25');
+  assert.equal(own.id, 'its%01id');
+});

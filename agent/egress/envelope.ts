@@ -19,8 +19,10 @@
  * What depends on device and Topic Name alone is `fixed` and made once; `varying` is per frame.
  * User Properties ride along under their own names; one whose name is ours gets the prefix `mqtt-`,
  * or `source-` where it did not come over MQTT, so that a device cannot speak for the gateway.
+ * Over MQTT what a server may refuse in them is percent-encoded (mqtt-text.ts).
  * `tidegate-via` is the exception: there the gateway is added to those before it.
  */
+import { mqttSaid } from './mqtt-text.ts';
 import { subjectOf } from './nats-subject.ts';
 import type { Binding, Frame, FrameProperties } from './record.ts';
 import { viaName } from './via.ts';
@@ -40,6 +42,7 @@ const protocolNames: Readonly<Record<number, string>> = {
 export const clockHeader: Header = ['tidegate-clock', 'unsynchronised'];
 const kafkaOwn =
   /^(ce_.*|tidegate-.*|content-type|mqtt-(response-topic|correlation-data|payload-format))$/i;
+const asIs = (text: string): string => text;
 const mqttOwn = /^(tidegate-.*|specversion|id|source|type|subject|time|datacontenttype)$/i;
 const mqttOwnWithout = /^tidegate-/i;
 export const utf8Payload = 1;
@@ -74,7 +77,7 @@ export function fixedHeaders(context: FixedContext, binding: Binding): Header[] 
     [`${ce}specversion`, '1.0'],
     [`${ce}type`, context.routeName],
     [`${ce}source`, `//${context.gateway}/${protocol}/${encodeURIComponent(context.device)}`],
-    [`${ce}subject`, subject],
+    [`${ce}subject`, binding === 'mqtt' ? mqttSaid(subject) : subject],
   ];
 }
 
@@ -86,8 +89,8 @@ export function bareProperties(
   properties: FrameProperties | null,
 ): Header[] {
   const headers: Header[] = [];
-  rideAlong(headers, frame, properties, mqttOwnWithout);
-  headers.push([viaName, via]);
+  rideAlong(headers, frame, properties, mqttOwnWithout, mqttSaid);
+  headers.push([viaName, mqttSaid(via)]);
   return headers;
 }
 
@@ -96,12 +99,13 @@ function rideAlong(
   { protocol }: Frame,
   properties: FrameProperties | null,
   own: RegExp,
+  said: (text: string) => string,
 ): void {
   if (properties === null) return;
   const prefix = ownPrefix(protocol);
   for (const [name, value] of properties.userProperties) {
     if (name === viaName) continue;
-    headers.push([own.test(name) ? prefix + name : name, value]);
+    headers.push([said(own.test(name) ? prefix + name : name), said(value)]);
   }
 }
 
@@ -142,6 +146,7 @@ export class Envelope {
   readonly #id: EventId;
   readonly #binding: Binding;
   readonly #own: RegExp;
+  readonly #said: (text: string) => string;
   readonly #names: { readonly id: string; readonly time: string };
   readonly #time = new Rfc3339();
 
@@ -150,22 +155,23 @@ export class Envelope {
     this.#id = new EventId(gateway);
     this.#binding = binding;
     this.#own = binding === 'mqtt' ? mqttOwn : kafkaOwn;
+    this.#said = binding === 'mqtt' ? mqttSaid : asIs;
     this.#names = { id: `${ce}id`, time: `${ce}time` };
   }
 
   /** Headers of one frame, in addition to the fixed ones. */
   varying(frame: Frame, epoch: string, via: string, properties: FrameProperties | null): Header[] {
     const headers: Header[] = [
-      [this.#names.id, this.#id.of(frame, epoch)],
+      [this.#names.id, this.#said(this.#id.of(frame, epoch))],
       [this.#names.time, this.#time.of(frame.arrivalMs)],
     ];
     if (frame.clockUnsynced) headers.push(clockHeader);
     if (frame.trace !== null) headers.push(['traceparent', frame.trace]);
     if (properties !== null) {
       if (this.#binding !== 'mqtt') propertyHeaders(headers, properties);
-      rideAlong(headers, frame, properties, this.#own);
+      rideAlong(headers, frame, properties, this.#own, this.#said);
     }
-    headers.push([viaName, via]);
+    headers.push([viaName, this.#said(via)]);
     return headers;
   }
 }

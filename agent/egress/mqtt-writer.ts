@@ -2,10 +2,13 @@
  * The data representations of MQTT 5 (section 1.5), measured and written: integers, Variable Byte
  * Integers, UTF-8 strings, User Properties.
  *
- * Refuses with recordInvalid what MQTT cannot say: strings of more than 65,535 bytes or with NUL.
+ * Refuses with recordInvalid what MQTT cannot say: strings of more than 65,535 bytes, and those with
+ * NUL, other control characters or noncharacters: a server may close the connection for one
+ * (1.5.4), and Mosquitto does, each time that the record is sent.
  */
 import { TidegateError } from '../errors.ts';
 import type { Header } from './envelope.ts';
+import { mqttUnsaid } from './mqtt-text.ts';
 
 const stringBytesMax = 65_535;
 export const lengthBytes = 2;
@@ -27,7 +30,7 @@ function textOf(value: Header[1]): string {
 /** Two bytes of length, then the bytes. [MQTT-1.5.4-2] */
 export function stringBytes(text: string): number {
   const bytes = Buffer.byteLength(text);
-  if (bytes > stringBytesMax || text.includes('\0')) {
+  if (bytes > stringBytesMax || mqttUnsaid.test(text)) {
     const detail = `MQTT has no string of ${bytes} bytes ${JSON.stringify(text.slice(0, 40))}`;
     throw new TidegateError('recordInvalid', detail);
   }

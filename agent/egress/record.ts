@@ -14,6 +14,7 @@ import type { RouteDefinition, RouteTarget } from '../buffer/protocol.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { FrameView } from '../frames/segment-reader.ts';
 import { bareProperties, Envelope, fixedHeaders, type Header } from './envelope.ts';
+import { mqttUnsaid } from './mqtt-text.ts';
 import { positiveMurmur2 } from './murmur2.ts';
 import { NatsEnvelope, natsFixedHeaders, saidHeader } from './nats-headers.ts';
 import { subjectFault, subjectValues } from './nats-subject.ts';
@@ -77,8 +78,8 @@ export interface EgressRecord {
 
 /** A Kafka topic's legal names: org.apache.kafka.common.internals.Topic. */
 const kafkaTopicGrammar = /^[a-zA-Z0-9._-]{1,249}$/;
-/** [MQTT-3.3.2-2], [MQTT-1.5.4-2]: wildcards and NUL. */
-const notInTopicName = /[+#\0]/;
+/** [MQTT-3.3.2-2], 1.5.4: wildcards, and what a server may refuse (mqtt-text.ts). */
+const notInTopicName = /[+#]/;
 const topicNameBytesMax = 65_535;
 const placesMax = 8_192;
 const millisecondsPerSecond = 1_000;
@@ -238,7 +239,7 @@ const faultOf: Readonly<Record<Binding, FaultOf>> = {
   },
   mqtt: (topic) => {
     const fits = topic !== '' && Buffer.byteLength(topic) <= topicNameBytesMax; // [MQTT-4.7.3-1]
-    if (fits && !notInTopicName.test(topic)) return null;
+    if (fits && !notInTopicName.test(topic) && !mqttUnsaid.test(topic)) return null;
     return { code: 'topicInvalid', detail: `rendered Topic Name ${JSON.stringify(topic)}` };
   },
   nats: subjectFault,

@@ -10,7 +10,7 @@
  *
  *   {"stream":"<gateway>","seq":<frame number>}     or {"error":{"code","description"}}
  *
- * What no route wants is not answered: somebody else may be the one who does. A reply subject of the
+ * What no route wants is not answered: somebody else may be who does. A reply subject of the
  * server's own ($JS.API.…) is not either: a publisher could have us give orders that it may not.
  */
 import { natsWaitingBytes, natsWaitingMessages } from '../bounds.ts';

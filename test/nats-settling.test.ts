@@ -3,7 +3,10 @@
  * is acknowledged that is not stored, and nothing waits for what never comes.
  */
 import assert from 'node:assert/strict';
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { connect as connectTcp } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -160,4 +163,35 @@ test('a message whose headers are no headers is taken, and those behind it', asy
   await eventually('all are taken', withinMs, () => taken(rig).length === 5);
   socket.destroy();
   assert.equal(rig.count('sourceRetrying'), 0);
+});
+
+test('a server that was set back gives numbers again, and what has them is taken', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tidegate-nats-'));
+  await using own = await startNats();
+  const publishTo = async (from: number, to: number): Promise<void> => {
+    const one = await own.connect();
+    for (const i of numbers(from, to)) await one.jetstream().publish('plant.back', String(i));
+    await one.close();
+  };
+  const one = await own.connect();
+  const streamAdmin = await one.jetstreamManager();
+  await streamAdmin.streams.add({ name: 'BACK', subjects: ['plant.back'] });
+  await one.close();
+  const source = { stream: 'BACK', subjects: [] };
+  await using rig = await NatsRig.start({ port: own.port, source });
+  await publishTo(1, 10);
+  await eventually('ten are taken', withinMs, () => taken(rig).length === 10);
+  await own.kill('SIGTERM');
+  cpSync(join(own.directory, 'js'), join(folder, 'js'), { recursive: true });
+  await own.start();
+  await publishTo(11, 20);
+  await eventually('twenty are taken', withinMs, () => taken(rig).length === 20);
+  await own.kill('SIGTERM');
+  rmSync(join(own.directory, 'js'), { recursive: true });
+  cpSync(join(folder, 'js'), join(own.directory, 'js'), { recursive: true });
+  rmSync(folder, { recursive: true });
+  await own.start();
+  await publishTo(21, 30);
+  await eventually('what is new is taken', withinMs, () => new Set(taken(rig)).size === 30);
+  assert.deepEqual([...new Set(taken(rig))], numbers(1, 30));
 });

@@ -2,8 +2,8 @@
  * The data representations of MQTT 5 (section 1.5), measured and written: integers, Variable Byte
  * Integers, UTF-8 strings, User Properties.
  *
- * Refuses with recordInvalid what MQTT cannot say: strings of more than 65,535 bytes, and those with
- * NUL, other control characters or noncharacters: a server may close the connection for one
+ * Refuses with recordInvalid what MQTT cannot say: strings of more than 65,535 bytes, and those
+ * with NUL, other control characters or noncharacters: a server may close the connection for one
  * (1.5.4), and Mosquitto does, each time that the record is sent.
  */
 import { TidegateError } from '../errors.ts';

@@ -16,7 +16,7 @@ import { bufferOptionsOf, lanesOf, restartKeys, routeDefinitionsOf } from './con
 import { lastGoodKey } from './config/load.ts';
 import type { Config } from './config/types.ts';
 import { EgressThreads } from './egress/threads.ts';
-import { TidegateError } from './errors.ts';
+import { messageOf, TidegateError } from './errors.ts';
 import type { Report } from './events.ts';
 import { PathCore } from './frames/path-core.ts';
 import { systemClock } from './ingress/clock.ts';
@@ -129,7 +129,14 @@ class RunningAgent implements Agent {
     this.#path.commitEveryMs = config.buffer.commitEveryMs;
     const before = this.#config;
     this.#config = config;
-    await Promise.all([change.closed(), this.#changeEgress(before, config)]);
+    try {
+      await Promise.all([change.closed(), this.#changeEgress(before, config)]);
+    } catch (error) {
+      // The new config runs already, and not the whole of it: a restart makes it one.
+      const halt = new TidegateError('internal', messageOf(error), { cause: error });
+      this.#halted.resolve(halt);
+      throw halt;
+    }
   }
 
   keep(key: string, text: string): void {

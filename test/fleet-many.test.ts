@@ -109,16 +109,16 @@ test('a push that kills the upstream reverts by itself, on the canaries only', a
     ...['--canary', '20%', '--wait', '30s'],
   );
   assert.equal(code, 65, `${out}\n${err}`);
-  const reports = await fleet.reports();
+  const ran = fleet.agents.filter((agent) =>
+    agent.events('fleetApplied').some(({ layers }) => layers === `${key}@4`),
+  );
   const reverted = fleet.agents.filter((agent) => agent.events('fleetReverted').length > 0);
-  assert.ok(reverted.length > 0 && reverted.length < gateways / 2, `${reverted.length} canaries`);
-  t.diagnostic(`${reverted.length} canaries reverted; put back after ${seconds.toFixed(1)} s`);
+  assert.ok(reverted.length > 0, 'by itself');
+  assert.ok(reverted.every((agent) => ran.includes(agent)));
+  assert.ok(ran.length < gateways / 2, `${ran.length} ran it`);
+  t.diagnostic(`${ran.length} canaries ran it, ${reverted.length} of them reverted by themselves;`);
+  t.diagnostic(`the first that did stopped the push: put back after ${seconds.toFixed(1)} s`);
   await fleet.areAll('applied@5', key);
-  assert.equal(reports.length, gateways);
-  for (const agent of fleet.agents) {
-    const applied = agent.events('fleetApplied').filter(({ layers }) => layers === `${key}@4`);
-    assert.equal(applied.length, reverted.includes(agent) ? 1 : 0, 'only canaries ran it');
-  }
 });
 
 test('nats-server killed in mid-push and started again: the fleet ends consistent', async (t) => {

@@ -41,6 +41,8 @@ import { type Append, type Done, type Task, transact } from './transaction.ts';
 import { trimmable } from './trim.ts';
 import { mayAge, Upkeep } from './upkeep.ts';
 
+const diskFullReason = 'disk full';
+
 export type Mode = 'running' | 'holding' | 'diskFull' | 'failed' | 'stopped';
 
 /** `held`: the append (if any) waits; `again`: the same is to be tried at once. */
@@ -184,7 +186,11 @@ export class Writer {
   }
 
   putMeta(key: string, value: string): void {
+    const had = this.#holdReason;
     if (this.#alive) this.#guard(() => this.#log.sql.putMeta(key, value));
+    // The disk was found full by it: the reserve, given up meanwhile, is room for it.
+    const isFull = this.#holdReason === diskFullReason && had !== diskFullReason;
+    if (isFull) this.#guard(() => this.#log.sql.putMeta(key, value));
   }
 
   /** Time passes: age, lag by age, lived time, holds, pages to give back. */
@@ -332,7 +338,7 @@ export class Writer {
   #enterDiskFull(error: string): void {
     if (this.#mode === 'diskFull') return;
     this.#mode = 'diskFull';
-    this.#holdReason = 'disk full';
+    this.#holdReason = diskFullReason;
     this.#log.reserve.giveUp();
     this.#effects.report('bufferDiskFull', { error });
     // First, because it needs the most room and gives the most back.

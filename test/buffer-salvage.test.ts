@@ -158,7 +158,7 @@ function salvagedOrOpened(prepared: Prepared): Set<number> {
   return new Set(found.map((segment) => segment.sequence));
 }
 
-test('the configs that an agent starts with, and what it remembers of its fleet, are salvaged', () => {
+test('the configs an agent starts with, and what it remembers of its fleet, are salvaged', () => {
   const { start, path } = prepare();
   const before = new BufferRig(start);
   const kept = { config: 'routes: []', local: 'a: b', fleet: JSON.stringify({ seen: 'x' }) };

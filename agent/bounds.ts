@@ -116,8 +116,12 @@ export const fleetSettleWithinMs = 5_000;
 /** Of `confirmWithin`: how long a lane that forwarded may not; never less than the least. */
 export const fleetGraceShare = 0.25;
 export const fleetGraceLeastMs = 2_000;
-/** Of `confirmWithin`: how long the connection to NATS may be gone. */
+/**
+ * Of `confirmWithin`: how long the connection to NATS may be gone; never less than the least, since
+ * a server that starts again takes its time, and so does the back-off before we look for it.
+ */
 export const fleetLinkShare = 0.5;
+export const fleetLinkLeastMs = 10_000;
 /** Changes of state within this are one report; it is spread by this share of `reportEvery`. */
 export const fleetReportGatherMs = 250;
 export const fleetReportSpread = 0.2;

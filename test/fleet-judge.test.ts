@@ -23,10 +23,11 @@ function judged(
   moments: readonly Moment[],
   before: Moment = {},
   rates: Partial<Usual> = {},
+  tolerated = tolerance,
 ): { verdict: string; second: number } {
   const start = { ...well, ...before };
   const usual = { before: start, errorsPerSecond: 0, backlogBytesPerSecond: 0, ...rates };
-  const judge = new Judge(usual, start, tolerance);
+  const judge = new Judge(usual, start, tolerated);
   let judgement: Judgement = { kind: 'watching' };
   let second = 0;
   for (; judgement.kind === 'watching' && second < 60; ) {
@@ -100,6 +101,10 @@ test('NATS may be gone for half of the time, and not be confirmed without', () =
   assert.equal(gone.second, 12);
   const back = judged([...times(15, {}), ...times(8, { linked: false }), {}]);
   assert.deepEqual(back, { verdict: 'confirmed', second: 24 });
+  // A short trial outlasts a server that is started again.
+  const short = { ...tolerance, confirmWithinMs: 3_000 };
+  const restarted = [{}, ...times(7, { linked: false }), {}];
+  assert.deepEqual(judged(restarted, {}, {}, short), { verdict: 'confirmed', second: 9 });
 });
 
 test('error events count beyond those that were usual', () => {

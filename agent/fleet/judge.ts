@@ -6,10 +6,10 @@
  *   harm at once    a lane that forwarded is halted; more errors, more backlog than is allowed
  *   after a grace   a lane that forwarded does not; all that forwarded is gone, nothing forwards
  *                   (paused by hand says nothing)
- *   after half      NATS was connected, and is not
+ *   after half      NATS was connected, and is not (10 s at the least)
  *   at the end      confirmed, but never while one of these lasts: its grace is waited for
  */
-import { fleetGraceLeastMs, fleetGraceShare, fleetLinkShare } from '../bounds.ts';
+import { fleetGraceLeastMs, fleetGraceShare, fleetLinkLeastMs, fleetLinkShare } from '../bounds.ts';
 import { type Health, type Usual, upstreamOf } from './health.ts';
 
 export interface Tolerance {
@@ -82,7 +82,8 @@ export class Judge {
   #link(now: Health): string | null {
     const down = this.#usual.before.linked && !now.linked;
     const forMs = this.#lasts(link, down, now.atMs);
-    if (forMs <= this.#tolerance.confirmWithinMs * fleetLinkShare) return null;
+    const { confirmWithinMs } = this.#tolerance;
+    if (forMs <= Math.max(fleetLinkLeastMs, confirmWithinMs * fleetLinkShare)) return null;
     return `NATS was connected before, and is gone for ${show(forMs)}`;
   }
 

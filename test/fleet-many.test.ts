@@ -58,6 +58,9 @@ test('what a gateway costs a server while nothing happens', async (t) => {
   await sleep(watchMs);
   const after = await served();
   t.diagnostic(`in ${watchMs / 1_000} s at reportEvery 2s, each gateway: ${less(after, before)}`);
+  const inBytes = (after.in_bytes - before.in_bytes) / (after.in_msgs - before.in_msgs);
+  const outBytes = (after.out_bytes - before.out_bytes) / (after.out_msgs - before.out_msgs);
+  t.diagnostic(`a report: ${inBytes.toFixed(0)} B in, its PubAck ${outBytes.toFixed(0)} B out`);
 });
 
 test('a push reaches all, is confirmed by all, and no device notices', async (t) => {

@@ -7,9 +7,11 @@ import { toJsonSchema } from '@valibot/to-json-schema';
 import { configSchema } from './schema.ts';
 
 export function jsonSchemaText(): string {
-  const { $schema, ...rest } = toJsonSchema(configSchema, {
+  const { $schema, required, ...rest } = toJsonSchema(configSchema, {
     errorMode: 'ignore',
     ignoreActions: ['raw_transform', 'raw_check'],
   });
-  return `${JSON.stringify({ $schema, title: 'Tidegate config', ...rest }, null, 2)}\n`;
+  // With a fleet they may come later (check.ts).
+  const anyOf = [{ required }, { required: ['fleet'] }];
+  return `${JSON.stringify({ $schema, title: 'Tidegate config', ...rest, anyOf }, null, 2)}\n`;
 }

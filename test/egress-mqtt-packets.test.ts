@@ -11,8 +11,8 @@ import {
   AcknowledgementSplitter,
 } from '../agent/egress/mqtt-acknowledgements.ts';
 import { encodePublish } from '../agent/egress/mqtt-publish.ts';
-import { mqttUnsaid } from '../agent/egress/mqtt-text.ts';
 import type { EgressRecord } from '../agent/egress/record.ts';
+import { mqttUnsaid } from '../agent/egress/unsaid.ts';
 import { WindowSegment } from '../agent/egress/window.ts';
 
 const anyText = fc

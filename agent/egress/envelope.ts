@@ -19,12 +19,13 @@
  * What depends on device and Topic Name alone is `fixed` and made once; `varying` is per frame.
  * User Properties ride along under their own names; one whose name is ours gets the prefix `mqtt-`,
  * or `source-` where it did not come over MQTT, so that a device cannot speak for the gateway.
- * Over MQTT what a server may refuse in them is percent-encoded (mqtt-text.ts).
+ * Over MQTT what a server may refuse in them is percent-encoded (unsaid.ts).
  * `tidegate-via` is the exception: there the gateway is added to those before it.
  */
-import { mqttSaid } from './mqtt-text.ts';
+
 import { subjectOf } from './nats-subject.ts';
 import type { Binding, Frame, FrameProperties } from './record.ts';
+import { mqttSaid } from './unsaid.ts';
 import { viaName } from './via.ts';
 
 /** Bytes only where Kafka takes them as they are: elsewhere they are written as base64. */

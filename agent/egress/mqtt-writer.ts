@@ -8,7 +8,7 @@
  */
 import { TidegateError } from '../errors.ts';
 import type { Header } from './envelope.ts';
-import { mqttUnsaid } from './mqtt-text.ts';
+import { mqttUnsaid } from './unsaid.ts';
 
 const stringBytesMax = 65_535;
 export const lengthBytes = 2;

@@ -14,11 +14,11 @@ import type { RouteDefinition, RouteTarget } from '../buffer/protocol.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { FrameView } from '../frames/segment-reader.ts';
 import { bareProperties, Envelope, fixedHeaders, type Header } from './envelope.ts';
-import { mqttUnsaid } from './mqtt-text.ts';
 import { positiveMurmur2 } from './murmur2.ts';
 import { NatsEnvelope, natsFixedHeaders, saidHeader } from './nats-headers.ts';
 import { subjectFault, subjectValues } from './nats-subject.ts';
 import { capturesOf, compileTemplate, type Template } from './template.ts';
+import { mqttUnsaid } from './unsaid.ts';
 import { viaWith } from './via.ts';
 import type { WindowSegment } from './window.ts';
 
@@ -78,7 +78,7 @@ export interface EgressRecord {
 
 /** A Kafka topic's legal names: org.apache.kafka.common.internals.Topic. */
 const kafkaTopicGrammar = /^[a-zA-Z0-9._-]{1,249}$/;
-/** [MQTT-3.3.2-2], 1.5.4: wildcards, and what a server may refuse (mqtt-text.ts). */
+/** [MQTT-3.3.2-2], 1.5.4: wildcards, and what a server may refuse (unsaid.ts). */
 const notInTopicName = /[+#]/;
 const topicNameBytesMax = 65_535;
 const placesMax = 8_192;

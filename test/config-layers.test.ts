@@ -238,3 +238,18 @@ test('no problem quotes what a reference stands for', () => {
     assert.ok(!JSON.stringify(problems).includes(secret), JSON.stringify(problems));
   }
 });
+
+test('a secret does not travel: a central log-in is a reference', () => {
+  const upstream = (token: unknown): string =>
+    JSON.stringify({ upstreams: { m: { nats: { servers: 'nats://127.0.0.1', token } } } });
+  for (const token of ['hunter2', 12_345, `x${reference('T')}`]) {
+    const { config, problems } = check(good, upstream(token));
+    assert.equal(config, null, String(token));
+    const found = problems.find(({ key }) => key === 'upstreams.m.nats.token');
+    assert.match(found?.message ?? '', /a secret does not travel/);
+    assert.ok(!JSON.stringify(problems).includes('hunter2'));
+  }
+  const layers = [good, upstream(reference('T'))].map((text, at) => ({ source: `l${at}`, text }));
+  const { config } = checkLayers({ source: 'x', text: local }, layers, { T: 'secret' });
+  assert.ok(config);
+});

@@ -11,7 +11,7 @@
  * A place is found by its longest known beginning: a list knows its layer, what is in it does too.
  * What only the local file may say (how this gateway is reached, and by whom it is told what to do)
  * is refused of the others, and so are references below `routes`: what stands there leaves the
- * gateway with the events, and a secret must not.
+ * gateway with the events, and a secret must not. Nor does one travel: log-ins are references.
  */
 import { mapOf } from './draft.ts';
 import type { Parsed, Position } from './parse.ts';
@@ -182,9 +182,32 @@ export function layerFaults(layer: ParsedLayer): { faults: LayerFault[]; rest: P
     const message = 'a reference in a route would send a secret along with the events';
     faults.push({ layer, path, message, remedy: 'Write the value itself.' });
   }
+  for (const path of secretsIn(tree, [])) {
+    const message = 'a secret does not travel: everybody who reads the bucket would have it';
+    faults.push({ layer, path, message, remedy: 'Write a reference, as in file:PATH, to it.' });
+  }
   const rest = isMap(buffer) ? { ...others, buffer: ofBuffer } : others;
   const isTree = isMap(layer.parsed.tree);
   return { faults, rest: isTree ? { ...layer, parsed: { ...layer.parsed, tree: rest } } : layer };
+}
+
+const secretKeys = new Set(['password', 'token']);
+const wholeReference = /^(?:file:.|\$\{[A-Za-z_]\w*\}$)/;
+
+/** Log-ins written out, where only a reference may stand. */
+function secretsIn(value: unknown, path: KeyPath): KeyPath[] {
+  if (Array.isArray(value)) {
+    return value.flatMap((item, index) => secretsIn(item, [...path, index]));
+  }
+  return Object.entries(mapOf(value)).flatMap(([key, item]) => {
+    const here = [...path, key];
+    const isWritten = typeof item === 'string' ? !wholeReference.test(item) : isNumber(item);
+    return secretKeys.has(key) && isWritten ? [here] : secretsIn(item, here);
+  });
+}
+
+function isNumber(value: unknown): boolean {
+  return typeof value === 'number';
 }
 
 function referencesIn(value: unknown, path: KeyPath): KeyPath[] {

@@ -15,27 +15,17 @@ import { AllowRules } from './ingress/allow.ts';
 import { PartialBudget } from './ingress/partials.ts';
 import { Sessions } from './ingress/sessions.ts';
 import { Wills } from './ingress/wills.ts';
-import { type Change, Kept, type Part } from './kept.ts';
+import { type Change, Kept } from './kept.ts';
 import { ListenerPart } from './listener-part.ts';
-import { NatsSourcePart } from './nats-source-part.ts';
+import { makeNatsSource } from './nats-source-part.ts';
 import type { Pipeline } from './pipeline.ts';
-import { SourcePart } from './source-part.ts';
+import { makeMqttSource, type SourcePart } from './source-part.ts';
 
 export interface SeatParts {
   readonly core: PathCore;
   readonly path: Pipeline;
   readonly report: Report;
   readonly connectionsChanged: (delta: number) => void;
-}
-
-/** A source, whatever it speaks. */
-interface AnySourcePart extends Part {
-  readonly source: {
-    readonly name: string;
-    readonly state: string;
-    readonly lastError: string | null;
-    readonly held: boolean;
-  };
 }
 
 export interface SeatsChange {
@@ -51,7 +41,7 @@ export class Seats {
   readonly #parts: SeatParts;
   readonly #partials = new PartialBudget(partialPacketsBytes);
   readonly #listeners = new Kept<ListenerPart>();
-  readonly #sources = new Kept<AnySourcePart>();
+  readonly #sources = new Kept<SourcePart>();
   readonly #sessions: Sessions;
   readonly #wills: Wills;
   #broker: EmbeddedBroker | null = null;
@@ -124,9 +114,9 @@ export class Seats {
 
   async #prepareSources({ mqtt, nats, gateway }: Config): Promise<Change> {
     const needs = { ...this.#parts, sessions: this.#sessions, gateway };
-    const makes: (() => Promise<AnySourcePart>)[] = [
-      ...mqtt.sources.map((source) => () => SourcePart.make(source, needs)),
-      ...nats.sources.map((source) => () => NatsSourcePart.make(source, needs)),
+    const makes = [
+      ...mqtt.sources.map((source) => () => makeMqttSource(source, needs)),
+      ...nats.sources.map((source) => () => makeNatsSource(source, needs)),
     ];
     const keys = keysOf([...mqtt.sources, ...nats.sources]);
     return await this.#sources.prepare(

@@ -23,17 +23,6 @@ export interface NatsSourceParts {
   readonly settle: (done: () => boolean) => Promise<void>;
 }
 
-/** A NATS source of the config, whatever its kind. */
-export interface NatsSource {
-  readonly name: string;
-  readonly state: string;
-  readonly lastError: string | null;
-  readonly held: boolean;
-  start(): void;
-  stop(): void;
-  close(): Promise<void>;
-}
-
 const messageIdName = 'nats-msg-id';
 
 /** @param eventId of a message that brings none */

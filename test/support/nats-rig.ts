@@ -9,8 +9,9 @@ import { PathCore } from '../../agent/frames/path-core.ts';
 import { systemClock } from '../../agent/ingress/clock.ts';
 import { HoldQueue } from '../../agent/ingress/hold-queue.ts';
 import { Sessions } from '../../agent/ingress/sessions.ts';
-import { NatsSourcePart } from '../../agent/nats-source-part.ts';
+import { makeNatsSource } from '../../agent/nats-source-part.ts';
 import { Pipeline } from '../../agent/pipeline.ts';
+import type { SourcePart } from '../../agent/source-part.ts';
 import { HeldDisk } from './rig.ts';
 
 const plain = { ca: null, certificate: null, key: null, serverName: null };
@@ -28,10 +29,10 @@ export class NatsRig {
   readonly disk: HeldDisk;
   readonly path: Pipeline;
   readonly core: PathCore;
-  readonly part: NatsSourcePart;
+  readonly part: SourcePart;
   readonly events: { name: EventName; fields: Fields }[];
 
-  private constructor(disk: HeldDisk, path: Pipeline, core: PathCore, part: NatsSourcePart) {
+  private constructor(disk: HeldDisk, path: Pipeline, core: PathCore, part: SourcePart) {
     this.disk = disk;
     this.path = path;
     this.core = core;
@@ -59,7 +60,7 @@ export class NatsRig {
       ...source,
     } as NatsSourceConfig;
     const events: { name: EventName; fields: Fields }[] = [];
-    const part = await NatsSourcePart.make(config, {
+    const part = await makeNatsSource(config, {
       ...{ path, gateway },
       sessions: new Sessions([], path),
       report: (name, fields = {}) => events.push({ name, fields }),

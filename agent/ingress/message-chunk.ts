@@ -55,9 +55,11 @@ export class MessageChunk {
     this.#to = 0;
   }
 
-  /** @returns false: it does not fit behind the others now */
-  add(message: MessageForm): boolean {
-    const bytes = messageBytes(message);
+  /**
+   * @param bytes `messageBytes` of it
+   * @returns false: it does not fit behind the others now
+   */
+  add(message: MessageForm, bytes: number): boolean {
     if (this.#to + bytes > this.#store.length) {
       if (bytes > this.#store.length - (this.#to - this.#from)) return false;
       this.#store.copy(this.#store, 0, this.#from, this.#to);

@@ -120,8 +120,7 @@ export class MessageIntake<M> implements Source {
   push(message: M): void {
     const form = this.#parts.form(message);
     const bytes = messageBytes(form);
-    const texts = [form.topicName, form.eventId, ...form.headers.flat()];
-    const isTooLong = texts.some((text) => text.length * 3 > stringBytesMost) && tooLong(texts);
+    const isTooLong = bytes > stringBytesMost && hasLongText(form);
     if (bytes > this.#parts.maxMessageBytes || isTooLong) {
       this.#refuse(message, form, `messageTooLarge (${bytes} bytes)`);
       return;
@@ -181,7 +180,7 @@ export class MessageIntake<M> implements Source {
   #fill(): void {
     let added = 0;
     for (const waiting of this.#waiting) {
-      if (!this.#chunk.add(waiting.form)) break;
+      if (!this.#chunk.add(waiting.form, waiting.bytes)) break;
       this.#inHand.push(waiting);
       added += 1;
     }
@@ -262,6 +261,7 @@ export class MessageIntake<M> implements Source {
   }
 }
 
-function tooLong(texts: readonly string[]): boolean {
+function hasLongText({ topicName, eventId, headers }: MessageForm): boolean {
+  const texts = [topicName, eventId, ...headers.flat()];
   return texts.some((text) => Buffer.byteLength(text) > stringBytesMost);
 }

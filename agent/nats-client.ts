@@ -16,7 +16,6 @@ import {
   connect,
   credsAuthenticator,
   Events,
-  headers,
   type JetStreamManager,
   type KV,
   type KvOptions,
@@ -43,7 +42,6 @@ export interface NatsMessage extends Msg {
   /** Bytes of subject, reply, headers and data together; not in the library's types. */
   size(): number;
 }
-export type NatsHeaders = MsgHdrs;
 
 export interface NatsConnectOptions {
   readonly client: NatsClientConfig;
@@ -65,8 +63,6 @@ export interface NatsSubscription {
 export interface NatsConnection {
   /** host:port of the server that took us. */
   readonly server: string;
-  /** As 2.9.10. */
-  readonly version: string;
   /** Largest message, headers included. */
   readonly maxPayloadBytes: number;
   /** Other servers of its cluster, for `known`. */
@@ -74,12 +70,6 @@ export interface NatsConnection {
   publish(subject: string, payload: Uint8Array, more?: PublishMore): void;
   /** Resolves when the server has read all that was published before. */
   flush(): Promise<void>;
-  /** @throws TidegateError natsNoResponders, natsTimeout */
-  request(
-    subject: string,
-    payload: Uint8Array,
-    more?: { headers?: MsgHdrs; withinMs?: number },
-  ): Promise<NatsMessage>;
   subscribe(
     subject: string,
     queue: string | null,
@@ -113,11 +103,6 @@ const refusals: Readonly<Record<string, ErrorCode>> = {
   BAD_CREDS: 'upstreamUnauthorized',
 };
 
-const answers: Readonly<Record<string, ErrorCode>> = {
-  '503': 'natsNoResponders',
-  TIMEOUT: 'natsTimeout',
-};
-
 /** @throws TidegateError classed: what a retry cannot mend halts */
 export async function connectNats(options: NatsConnectOptions): Promise<NatsConnection> {
   const { client, known = [] } = options;
@@ -133,13 +118,6 @@ export async function connectNats(options: NatsConnectOptions): Promise<NatsConn
     }
   }
   throw last ?? new TidegateError('internal', 'no NATS server is named');
-}
-
-/** Header lines as the library takes them; names and values without line breaks. */
-export function natsHeaders(lines: Iterable<readonly [name: string, value: string]>): MsgHdrs {
-  const made = headers();
-  for (const [name, value] of lines) made.append(name, value);
-  return made;
 }
 
 /** Header lines that are bytes already, from `NATS/1.0` to the empty line. */
@@ -224,10 +202,6 @@ class Link implements NatsConnection {
     }
   }
 
-  get version(): string {
-    return this.#library.info?.version ?? '';
-  }
-
   get maxPayloadBytes(): number {
     return this.#library.info?.max_payload ?? 0;
   }
@@ -254,19 +228,6 @@ class Link implements NatsConnection {
     const timer = setTimeout(() => late.resolve(true), natsLeaveWithinMs);
     await Promise.race([this.#isEnded(work), late.promise]).catch(() => undefined);
     clearTimeout(timer);
-  }
-
-  async request(
-    subject: string,
-    payload: Uint8Array,
-    { headers, withinMs = natsRequestWithinMs }: { headers?: MsgHdrs; withinMs?: number } = {},
-  ): Promise<NatsMessage> {
-    try {
-      const options = { timeout: withinMs, ...(headers === undefined ? {} : { headers }) };
-      return (await this.#library.request(subject, payload, options)) as NatsMessage;
-    } catch (error) {
-      throw this.asError(error, subject);
-    }
   }
 
   subscribe(
@@ -320,12 +281,6 @@ class Link implements NatsConnection {
   destroy(): void {
     this.#closing = true;
     void this.#library.close();
-  }
-
-  asError(error: unknown, what: string): TidegateError {
-    const code = error instanceof NatsError ? answers[error.code] : undefined;
-    const detail = `${this.#where}: ${what}: ${messageOf(error)}`;
-    return new TidegateError(code ?? 'upstreamUnreachable', detail, { cause: error });
   }
 }
 

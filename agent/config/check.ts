@@ -8,7 +8,7 @@
  * again for what follows from it. Pure but for `file:` references and the default gateway name.
  */
 import * as v from 'valibot';
-import { type Complain, mapOf, showPath, textOf } from './draft.ts';
+import { type Complain, isMap, mapOf, showPath, textOf } from './draft.ts';
 import { wordIssue } from './issues.ts';
 import { keyFaults, type SchemaNode } from './keys.ts';
 import { type Layer, type Located, layerFaults, mergeLayers, type ParsedLayer } from './layers.ts';
@@ -102,16 +102,12 @@ function checkLayer(
   for (const fault of keyFaults(configSchema as SchemaNode, tree)) {
     complain(fault.path, fault.message, fault.remedy, { part: fault.part });
   }
-  if (!isCentral && layers > 1 && tree.buffer !== undefined && !isMapLike(tree.buffer)) {
+  if (!isCentral && layers > 1 && tree.buffer !== undefined && !isMap(tree.buffer)) {
     complain(['buffer'], 'is not a map', 'Write keys of the buffer, as in buffer: { path: FILE }.');
   }
   // The places of routes are others once layers are merged.
   if (layers > 1) refused.push(...own.filter((key) => !key.startsWith('routes')));
   return rest;
-}
-
-function isMapLike(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function checkTree(

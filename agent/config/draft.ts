@@ -13,10 +13,12 @@ export type Complain = (
 
 export type DraftMap = Readonly<Record<string, unknown>>;
 
+export function isMap(value: unknown): value is DraftMap {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 export function mapOf(value: unknown): DraftMap {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? (value as DraftMap)
-    : {};
+  return isMap(value) ? value : {};
 }
 
 export function listOf(value: unknown): readonly unknown[] {

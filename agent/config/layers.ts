@@ -13,7 +13,7 @@
  * is refused of the others, and so are references below `routes`: what stands there leaves the
  * gateway with the events, and a secret must not. Nor does one travel: log-ins are references.
  */
-import { mapOf } from './draft.ts';
+import { isMap, mapOf } from './draft.ts';
 import type { Parsed, Position } from './parse.ts';
 import type { KeyPath } from './types.ts';
 
@@ -54,10 +54,6 @@ interface Origin {
 }
 
 const localOnly: readonly KeyPath[] = [['gateway'], ['fleet'], ['http'], ['buffer', 'path']];
-
-function isMap(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
 
 /** @param layers from wide to narrow; at least one */
 export function mergeLayers(layers: readonly ParsedLayer[]): Located {
@@ -201,13 +197,10 @@ function secretsIn(value: unknown, path: KeyPath): KeyPath[] {
   }
   return Object.entries(mapOf(value)).flatMap(([key, item]) => {
     const here = [...path, key];
-    const isWritten = typeof item === 'string' ? !wholeReference.test(item) : isNumber(item);
+    const isWritten =
+      typeof item === 'string' ? !wholeReference.test(item) : typeof item === 'number';
     return secretKeys.has(key) && isWritten ? [here] : secretsIn(item, here);
   });
-}
-
-function isNumber(value: unknown): boolean {
-  return typeof value === 'number';
 }
 
 function referencesIn(value: unknown, path: KeyPath): KeyPath[] {

@@ -49,9 +49,10 @@ function allowOf(rule: WrittenListener['allow'][number]): AllowRule {
   return { device: rule.device, publish: list(rule.publish), subscribe: list(rule.subscribe) };
 }
 
-function list(value: string | readonly string[] | undefined): readonly string[] {
+/** One value, or a list of such values. */
+export function list<T>(value: T | readonly T[] | undefined): readonly T[] {
   if (value === undefined) return [];
-  return typeof value === 'string' ? [value] : value;
+  return Array.isArray(value) ? (value as readonly T[]) : [value as T];
 }
 
 export function clientTlsOf(tls: WrittenClientTls | undefined): ClientTls {

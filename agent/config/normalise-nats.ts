@@ -2,7 +2,7 @@
  * What the schema accepted about NATS → shapes of types-nats.ts: names that come from the
  * gateway's, one value as a list of one, core and JetStream told apart.
  */
-import { clientTlsOf } from './normalise-mqtt.ts';
+import { clientTlsOf, list } from './normalise-mqtt.ts';
 import type { Written } from './schema.ts';
 import type {
   FleetConfig,
@@ -14,11 +14,6 @@ import type {
 type WrittenSource = Written['nats']['sources'][number];
 type WrittenUpstream = NonNullable<Written['upstreams'][string]['nats']>;
 type WrittenFleet = NonNullable<Written['fleet']>;
-
-function list<T>(value: T | readonly T[] | undefined): readonly T[] {
-  if (value === undefined) return [];
-  return Array.isArray(value) ? (value as readonly T[]) : [value as T];
-}
 
 function clientOf(
   written: WrittenSource | WrittenUpstream | WrittenFleet,

@@ -56,7 +56,7 @@ function relateTls(tls: unknown, url: unknown, path: KeyPath, complain: Complain
   complain(path, 'is about TLS, which is not used there', `Write ${scheme}, or take it out.`);
 }
 
-function wholePair(tls: DraftMap, path: KeyPath, complain: Complain): void {
+export function wholePair(tls: DraftMap, path: KeyPath, complain: Complain): void {
   for (const [one, other] of [
     ['certificate', 'key'],
     ['key', 'certificate'],

@@ -5,6 +5,7 @@
  */
 import { type Complain, type DraftMap, listOf, mapOf, targetsOf, textOf } from './draft.ts';
 import { isPublicNkey } from './public-nkey.ts';
+import { wholePair } from './relations-clients.ts';
 import { filtersAt, isSameHost, relateHold, renderedAs } from './relations-sources.ts';
 import { filterFault, overlaps } from './topic-filter.ts';
 import type { KeyPath } from './types.ts';
@@ -64,12 +65,7 @@ function relateClient(map: DraftMap, path: KeyPath, complain: Complain): void {
       map.username === undefined ? ['password', 'username'] : ['username', 'password'];
     complain([...path, one], `${one} without ${other}`, `Add ${other}.`);
   }
-  const tls = mapOf(map.tls);
-  if ((tls.certificate === undefined) !== (tls.key === undefined)) {
-    const one = tls.certificate === undefined ? 'key' : 'certificate';
-    const other = one === 'key' ? 'certificate' : 'key';
-    complain([...path, 'tls', one], `${one} without ${other}`, `Add ${other}: FILE.`);
-  }
+  wholePair(mapOf(map.tls), [...path, 'tls'], complain);
   const isPlain = servers.every((server) => server.tls === false);
   if (map.tls !== undefined && isPlain) {
     complain([...path, 'tls'], 'is about TLS, which is not used there', 'Write tls:// servers.');

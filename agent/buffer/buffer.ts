@@ -2,6 +2,7 @@
  * The buffer as the main thread holds it: starts the buffer thread and speaks its messages. Imports
  * no SQLite. Bodies are transferred, not copied: after `append` the caller's ArrayBuffer is empty.
  */
+import { extname } from 'node:path';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { bufferThreadOldGenerationMib, threadYoungGenerationMib } from '../bounds.ts';
 import { type ErrorCode, messageOf, TidegateError } from '../errors.ts';
@@ -60,7 +61,7 @@ export interface BufferPort {
 
 /** @throws TidegateError bufferLocked | bufferCannotOpen | bufferNewer | bufferNotDurable | … */
 export async function openBuffer(start: BufferStart, report: Report): Promise<BufferPort> {
-  const worker = new Worker(new URL('./thread.ts', import.meta.url), {
+  const worker = new Worker(new URL(`./thread${extname(import.meta.filename)}`, import.meta.url), {
     workerData: start,
     name: 'buffer',
     resourceLimits: {

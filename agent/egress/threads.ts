@@ -3,6 +3,7 @@
  * started only when the config uses it, each within its memory bound. It keeps the last state of
  * every lane, and passes the operator's pause and resume on.
  */
+import { extname } from 'node:path';
 import type { MessagePort } from 'node:worker_threads';
 import { Worker } from 'node:worker_threads';
 import { egressThreadOldGenerationMib, egressThreadYoungGenerationMib } from '../bounds.ts';
@@ -72,14 +73,17 @@ export class EgressThreads {
     const { config, connectBuffer } = this.#parts;
     const bufferPort = connectBuffer(lanes.map((lane) => lane.lane));
     const { gateway, upstreams } = config;
-    const thread = new Worker(new URL('../egress-thread.ts', import.meta.url), {
-      workerData: { bufferPath: config.buffer.path, bufferPort, lanes, upstreams, gateway },
-      transferList: [bufferPort],
-      resourceLimits: {
-        maxYoungGenerationSizeMb: egressThreadYoungGenerationMib,
-        maxOldGenerationSizeMb: egressThreadOldGenerationMib,
+    const thread = new Worker(
+      new URL(`../egress-thread${extname(import.meta.filename)}`, import.meta.url),
+      {
+        workerData: { bufferPath: config.buffer.path, bufferPort, lanes, upstreams, gateway },
+        transferList: [bufferPort],
+        resourceLimits: {
+          maxYoungGenerationSizeMb: egressThreadYoungGenerationMib,
+          maxOldGenerationSizeMb: egressThreadOldGenerationMib,
+        },
       },
-    });
+    );
     thread.on('message', (message: FromEgress) => this.#heard(message));
     thread.on('error', (error) => {
       this.#parts.failed(new TidegateError('internal', `egress thread: ${messageOf(error)}`));

@@ -12,6 +12,7 @@
  */
 import { LogAppender } from './appender.ts';
 import { type BufferPort, openBuffer } from './buffer/buffer.ts';
+import { Calm } from './calm.ts';
 import { bufferOptionsOf, lanesOf, restartKeys, routeDefinitionsOf } from './config/derive.ts';
 import { lastGoodKey } from './config/load.ts';
 import type { Config } from './config/types.ts';
@@ -19,6 +20,7 @@ import { EgressThreads } from './egress/threads.ts';
 import { messageOf, TidegateError } from './errors.ts';
 import type { Report } from './events.ts';
 import { PathCore } from './frames/path-core.ts';
+import { giveBackMemory } from './heap-flags.ts';
 import { systemClock } from './ingress/clock.ts';
 import { HoldQueue } from './ingress/hold-queue.ts';
 import { Pipeline } from './pipeline.ts';
@@ -69,6 +71,7 @@ class RunningAgent implements Agent {
   readonly #seats: Seats;
   readonly dead: DeadLetters;
   readonly #halted = Promise.withResolvers<TidegateError>();
+  readonly #calm: Calm;
   #config: Config;
   #egress: EgressThreads;
   #closing = false;
@@ -95,6 +98,10 @@ class RunningAgent implements Agent {
     const connectionsChanged = (delta: number): void => telemetry.connections(delta);
     const parts = { core: this.#core, path: this.#path, report, connectionsChanged };
     this.#seats = new Seats(parts, buffer.opened.sessions);
+    this.#calm = new Calm(
+      () => telemetry.admitted,
+      () => this.#giveBack(),
+    );
   }
 
   get halted(): Promise<TidegateError> {
@@ -114,6 +121,7 @@ class RunningAgent implements Agent {
     this.#buffer.putMeta(lastGoodKey, configText);
     telemetry.ready = true;
     this.#report('agentReady', { gateway: this.#config.gateway });
+    this.#giveBack();
   }
 
   async reload(config: Config): Promise<void> {
@@ -179,9 +187,17 @@ class RunningAgent implements Agent {
     this.#report('agentStopped', {});
   }
 
+  /** All threads of it. */
+  #giveBack(): void {
+    giveBackMemory();
+    this.#buffer.calm();
+    this.#egress.calm();
+  }
+
   /** In the order that bytes travel; never waits for an upstream. */
   async close(): Promise<void> {
     this.#closing = true;
+    this.#calm.close();
     this.#seats.stop();
     await this.#path.flush(this.#config.stopWithinMs);
     await this.#seats.close();
@@ -195,6 +211,7 @@ class RunningAgent implements Agent {
       lanes: lanesOf(config),
       report: this.#report,
       connectBuffer: (names) => this.#buffer.connectEgress(names),
+      host: (...guest) => this.#buffer.host(...guest),
       changed: (states) => this.#telemetry.setLaneStates(states),
       failed: this.#halted.resolve,
     });

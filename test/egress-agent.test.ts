@@ -85,7 +85,7 @@ function loadedWith(path: string, found = new Set<string>()): Set<string> {
 }
 
 test('an egress thread loads only what its lanes use: not MQTT.js, NATS or Kafka', () => {
-  const loaded = [...loadedWith('agent/egress-thread.ts')];
+  const loaded = [...loadedWith('agent/egress-run.ts')];
   assert.ok(loaded.includes('agent/egress/forwarder.ts'));
   const heavy = /(mqtt|nats)-client|egress\/(kafka|mqtt-|file|nats-upstream)/;
   assert.deepEqual(

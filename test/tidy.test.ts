@@ -37,7 +37,7 @@ const forbiddenWords = new Set(
   `manager managers helper helpers util utils misc common handler handlers processor processors
   data info`.split(/\s+/),
 );
-const shared = new Set(['agent/errors.ts', 'agent/events.ts', 'agent/bounds.ts']);
+const shared = new Set(['errors', 'events', 'bounds', 'heap-flags'].map((n) => `agent/${n}.ts`));
 const underCli = new Set([
   'agent/agent.ts',
   'agent/fleet-part.ts',

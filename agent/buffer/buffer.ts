@@ -38,6 +38,11 @@ export interface BufferPort {
   onFailed(callback: (error: TidegateError) => void): void;
   /** The egress side's port, to be transferred to its worker. */
   connectEgress(lanes: readonly LaneName[]): MessagePort;
+  /**
+   * Runs a module of somebody else's in this thread (`GuestModule`), for those who mostly wait.
+   * @returns the other end of the port that it is given
+   */
+  host(module: string, start: unknown, transfer: readonly MessagePort[]): MessagePort;
   /** As last pushed, twice a second while something changes. */
   gauges(): BufferGauges;
   stat(): Promise<BufferStat>;
@@ -55,6 +60,8 @@ export interface BufferPort {
   /** @returns how many there were */
   discardDead(selection: DeadSelection): Promise<number>;
   putMeta(key: string, value: string): void;
+  /** Nothing is to do: memory that is not needed goes back. */
+  calm(): void;
   /** Commits what waits and can, empties the WAL, closes the file. */
   stop(): Promise<void>;
 }
@@ -131,6 +138,12 @@ class WorkerBuffer implements BufferPort {
     return port2;
   }
 
+  host(module: string, start: unknown, transfer: readonly MessagePort[]): MessagePort {
+    const { port1, port2 } = new MessageChannel();
+    this.#send({ kind: 'guest', module, start, port: port1 }, [port1, ...transfer]);
+    return port2;
+  }
+
   gauges(): BufferGauges {
     if (!this.#lastGauges) throw new TidegateError('internal', 'the buffer is not open');
     return this.#lastGauges;
@@ -166,6 +179,10 @@ class WorkerBuffer implements BufferPort {
 
   putMeta(key: string, value: string): void {
     this.#send({ kind: 'meta', key, value });
+  }
+
+  calm(): void {
+    this.#send({ kind: 'calm' });
   }
 
   async stop(): Promise<void> {

@@ -123,14 +123,27 @@ export interface Appender {
   onCommitted(tell: (commit: number) => void): void;
 }
 
+/** What runs in the buffer's thread beside the writer: a module that exports `serve`. */
+export interface Guest {
+  readonly module: string;
+  readonly start: unknown;
+  readonly port: MessagePort;
+}
+
+export interface GuestModule {
+  serve(start: unknown, port: MessagePort): Promise<void>;
+}
+
 export type ToBuffer =
   | ({ readonly kind: 'append' } & Batch)
   | { readonly kind: 'egress'; readonly port: MessagePort; readonly lanes: readonly LaneName[] }
+  | ({ readonly kind: 'guest' } & Guest)
   | ({ readonly kind: 'configure'; readonly id: number } & BufferStart)
   | { readonly kind: 'takeDead'; readonly id: number; readonly request: ReplayRequest }
   | { readonly kind: 'discardDead'; readonly id: number; readonly selection: DeadSelection }
   | { readonly kind: 'meta'; readonly key: string; readonly value: string }
   | { readonly kind: 'stat'; readonly id: number }
+  | { readonly kind: 'calm' }
   | { readonly kind: 'stop' };
 
 export type FromBuffer =

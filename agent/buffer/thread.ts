@@ -11,12 +11,15 @@ import {
 } from 'node:worker_threads';
 import { cursorDelayMs } from '../bounds.ts';
 import { messageOf, TidegateError } from '../errors.ts';
+import { giveBackMemory } from '../heap-flags.ts';
 import type { Effects } from './effects.ts';
 import type {
   BufferStart,
   BufferToEgress,
   EgressToBuffer,
   FromBuffer,
+  Guest,
+  GuestModule,
   LaneName,
   ToBuffer,
 } from './protocol.ts';
@@ -82,10 +85,22 @@ function run(writer: Writer): void {
       if (message.kind === 'append') writer.append(message);
       else if (message.kind === 'egress') connect(writer, message.port, message.lanes);
       else if (message.kind === 'meta') writer.putMeta(message.key, message.value);
+      else if (message.kind === 'guest') void host(message);
+      else if (message.kind === 'calm') giveBackMemory();
       else if (message.kind === 'stop') stop(writer, ticking);
       else answer(writer, message);
     });
   });
+}
+
+/** It is given time between our messages, and ends when its port does. */
+async function host({ module, start, port }: Guest): Promise<void> {
+  try {
+    const { serve } = (await import(module)) as GuestModule;
+    await serve(start, port);
+  } catch (error) {
+    sayFailed(error);
+  }
 }
 
 function answer(writer: Writer, asked: Extract<ToBuffer, { id: number }>): void {

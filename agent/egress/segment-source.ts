@@ -1,5 +1,5 @@
 /**
- * Where a lane reads from: the buffer's log and the frames' codec, joined by egress-thread.ts.
+ * Where a lane reads from: the buffer's log and the frames' codec, joined by egress-run.ts.
  * Tests give one of their own. And the lived time, which expiry and drain run on.
  */
 import type { RouteDefinition } from '../buffer/protocol.ts';

@@ -1,20 +1,23 @@
 /**
- * The egress threads, seen from the main one: one for Kafka, one for all other upstreams, each
- * started only when the config uses it, each within its memory bound. It keeps the last state of
- * every lane, and passes the operator's pause and resume on.
+ * Egress, seen from the main thread: Kafka's lanes have a thread, those of NATS and MQTT have one,
+ * and those of files run in the buffer's: they wait for the disk that it waits for, and a thread
+ * costs 10 MiB. Each is started only when the config uses it. It keeps the last state of every
+ * lane, and passes the operator's pause and resume on.
  */
-import { extname } from 'node:path';
 import type { MessagePort } from 'node:worker_threads';
-import { Worker } from 'node:worker_threads';
-import { egressThreadOldGenerationMib, egressThreadYoungGenerationMib } from '../bounds.ts';
 import type { LaneName, LaneSpec } from '../buffer/protocol.ts';
 import type { Config } from '../config/types.ts';
-import { messageOf, TidegateError } from '../errors.ts';
+import { TidegateError } from '../errors.ts';
 import type { EventName, Fields, Report } from '../events.ts';
 import type { LaneStateTold } from './lane-states.ts';
-
-/** A thread that does not stop within this is ended: its cursor is safe, a crash a normal stop. */
-const stopThreadMs = 2_000;
+import {
+  egressModule,
+  ownThread,
+  type Place,
+  type PlaceEvents,
+  stopPlace,
+  withBuffer,
+} from './place.ts';
 
 type FromEgress =
   | { readonly kind: 'event'; readonly name: EventName; readonly fields: Fields }
@@ -27,6 +30,8 @@ export interface EgressParts {
   /** Upstreams that an operator paused before: they stay so. */
   readonly paused: ReadonlySet<string>;
   readonly connectBuffer: (lanes: readonly LaneName[]) => MessagePort;
+  /** Runs a module in the buffer's thread. */
+  readonly host: (module: string, start: unknown, transfer: readonly MessagePort[]) => MessagePort;
   readonly report: Report;
   readonly changed: (states: readonly LaneStateTold[]) => void;
   readonly failed: (error: TidegateError) => void;
@@ -35,7 +40,7 @@ export interface EgressParts {
 export class EgressThreads {
   readonly #parts: EgressParts;
   readonly #states = new Map<LaneName, LaneStateTold>();
-  readonly #threads = new Map<Worker, Promise<void>>();
+  readonly #places: Place[] = [];
   readonly #paused = new Set<string>();
   #stopping = false;
 
@@ -45,8 +50,13 @@ export class EgressThreads {
     // Lanes of threads before these are not shown any more.
     parts.changed([]);
     const isKafka = (lane: LaneSpec): boolean => config.upstreams[lane.upstream]?.kind === 'kafka';
-    this.#start(lanes.filter(isKafka));
-    this.#start(lanes.filter((lane) => !isKafka(lane)));
+    const isFile = (lane: LaneSpec): boolean => config.upstreams[lane.upstream]?.kind === 'file';
+    this.#start(lanes.filter(isKafka), 'own thread');
+    this.#start(lanes.filter(isFile), 'with the buffer');
+    this.#start(
+      lanes.filter((lane) => !isKafka(lane) && !isFile(lane)),
+      'own thread',
+    );
     for (const upstream of paused) this.command('pause', upstream);
   }
 
@@ -59,41 +69,36 @@ export class EgressThreads {
     if (this.#parts.config.upstreams[upstream] === undefined) return false;
     if (kind === 'pause') this.#paused.add(upstream);
     else this.#paused.delete(upstream);
-    for (const thread of this.#threads.keys()) thread.postMessage({ kind, upstream });
+    for (const place of this.#places) place.post({ kind, upstream });
     return true;
+  }
+
+  calm(): void {
+    for (const place of this.#places) place.post({ kind: 'calm' });
   }
 
   async stop(): Promise<void> {
     this.#stopping = true;
-    await Promise.all([...this.#threads].map(([thread, exited]) => stopThread(thread, exited)));
+    await Promise.all(this.#places.map((place) => stopPlace(place)));
   }
 
-  #start(lanes: readonly LaneSpec[]): void {
+  #start(lanes: readonly LaneSpec[], where: 'own thread' | 'with the buffer'): void {
     if (lanes.length === 0) return;
-    const { config, connectBuffer } = this.#parts;
+    const { config, connectBuffer, host, failed } = this.#parts;
     const bufferPort = connectBuffer(lanes.map((lane) => lane.lane));
-    const { gateway, upstreams } = config;
-    const thread = new Worker(
-      new URL(`../egress-thread${extname(import.meta.filename)}`, import.meta.url),
-      {
-        workerData: { bufferPath: config.buffer.path, bufferPort, lanes, upstreams, gateway },
-        transferList: [bufferPort],
-        resourceLimits: {
-          maxYoungGenerationSizeMb: egressThreadYoungGenerationMib,
-          maxOldGenerationSizeMb: egressThreadOldGenerationMib,
-        },
+    const { gateway, upstreams, buffer } = config;
+    const start = { bufferPath: buffer.path, bufferPort, lanes, upstreams, gateway };
+    const events: PlaceEvents = {
+      heard: (message) => this.#heard(message as FromEgress),
+      failed: (detail) => {
+        if (!this.#stopping) failed(new TidegateError('internal', `egress: ${detail}`));
       },
+    };
+    this.#places.push(
+      where === 'own thread'
+        ? ownThread(start, [bufferPort], events)
+        : withBuffer(host(egressModule, start, [bufferPort]), events),
     );
-    thread.on('message', (message: FromEgress) => this.#heard(message));
-    thread.on('error', (error) => {
-      this.#parts.failed(new TidegateError('internal', `egress thread: ${messageOf(error)}`));
-    });
-    const exited = new Promise<void>((resolve) => thread.once('exit', () => resolve()));
-    thread.on('exit', (code) => {
-      if (this.#stopping) return;
-      this.#parts.failed(new TidegateError('internal', `egress thread ended with code ${code}`));
-    });
-    this.#threads.set(thread, exited);
   }
 
   #heard(message: FromEgress): void {
@@ -103,11 +108,4 @@ export class EgressThreads {
     this.#states.set(lane, { lane, state, since, retries, lastError });
     this.#parts.changed([...this.#states.values()]);
   }
-}
-
-async function stopThread(thread: Worker, exited: Promise<void>): Promise<void> {
-  thread.postMessage({ kind: 'stop' });
-  const timer = setTimeout(() => void thread.terminate(), stopThreadMs);
-  await exited;
-  clearTimeout(timer);
 }

@@ -1,0 +1,42 @@
+/**
+ * When memory is given back: after a burst, once, and not while anything moves. The clock is
+ * node:test's own.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { calmLookEveryMs } from '../agent/bounds.ts';
+import { Calm } from '../agent/calm.ts';
+
+test('memory goes back once a burst is over, once for each burst, never while it lasts', (t) => {
+  t.mock.timers.enable({ apis: ['setInterval'] });
+  let moved = 0;
+  let given = 0;
+  const calm = new Calm(
+    () => moved,
+    () => {
+      given += 1;
+    },
+  );
+  const look = (): void => t.mock.timers.tick(calmLookEveryMs);
+  look();
+  assert.equal(given, 0, 'nothing was done yet');
+  for (let i = 0; i < 3; i++) {
+    moved += 5;
+    look();
+    assert.equal(given, 0, 'the burst lasts');
+  }
+  look();
+  assert.equal(given, 1, 'it is over');
+  look();
+  look();
+  assert.equal(given, 1, 'and told once');
+  moved += 1;
+  look();
+  look();
+  assert.equal(given, 2, 'the next one counts anew');
+  calm.close();
+  moved += 1;
+  look();
+  look();
+  assert.equal(given, 2, 'closed is closed');
+});

@@ -121,7 +121,6 @@ class RunningAgent implements Agent {
     this.#buffer.putMeta(lastGoodKey, configText);
     telemetry.ready = true;
     this.#report('agentReady', { gateway: this.#config.gateway });
-    this.#giveBack();
   }
 
   async reload(config: Config): Promise<void> {

@@ -225,7 +225,7 @@ export const limitBuckets = 16_384;
 export const topicNameBytes = 65_535;
 
 /** Whether anything was done is looked at this often; after a while of nothing memory goes back. */
-export const calmLookEveryMs = 30_000;
+export const calmLookEveryMs = 5_000;
 /** Worker threads: resourceLimits, MiB. */
 export const threadYoungGenerationMib = 2;
 /** Rendering makes short-lived objects by the thousand: with 2 MiB it collects all the time. */

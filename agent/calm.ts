@@ -1,7 +1,7 @@
 /**
- * When memory goes back to the system: whenever a burst is over, and never while something is
- * done, since collecting a heap whole stops its thread for some ten milliseconds. It owns when, not
- * what: who makes it says that.
+ * When memory goes back to the system: a while after the start and whenever a burst is over, and
+ * never while something is done, since collecting a heap whole stops its thread for some ten
+ * milliseconds. It owns when, not what: who makes it says that.
  *
  *   busy ──nothing moved from one look to the next──▶ calm (told once) ──something moved──▶ busy
  */
@@ -9,7 +9,7 @@ import { calmLookEveryMs } from './bounds.ts';
 
 export class Calm {
   readonly #timer: NodeJS.Timeout;
-  #mode: 'busy' | 'calm' = 'calm';
+  #mode: 'busy' | 'calm' = 'busy';
   #seen: number;
 
   /**

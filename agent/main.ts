@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --single-threaded-gc --no-allocation-site-pretenuring --expose-gc
+#!/usr/bin/env -S node --single-threaded-gc --no-allocation-site-pretenuring --max-semi-space-size=1 --expose-gc
 /**
  * argv and signals in, exit code out. The version of Node is checked before anything native is
  * loaded: better-sqlite3 crashes an old Node with a segmentation fault instead of a sentence.

@@ -1,5 +1,5 @@
 /**
- * When memory is given back: after a burst, once, and not while anything moves. The clock is
+ * When memory is given back: after the start and after a burst, once, and not while anything moves. The clock is
  * node:test's own.
  */
 import assert from 'node:assert/strict';
@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { calmLookEveryMs } from '../agent/bounds.ts';
 import { Calm } from '../agent/calm.ts';
 
-test('memory goes back once a burst is over, once for each burst, never while it lasts', (t) => {
+test('memory goes back after the start and after each burst, once, and never while it lasts', (t) => {
   t.mock.timers.enable({ apis: ['setInterval'] });
   let moved = 0;
   let given = 0;
@@ -19,7 +19,8 @@ test('memory goes back once a burst is over, once for each burst, never while it
   );
   const look = (): void => t.mock.timers.tick(calmLookEveryMs);
   look();
-  assert.equal(given, 0, 'nothing was done yet');
+  assert.equal(given, 1, 'the start is over');
+  given = 0;
   for (let i = 0; i < 3; i++) {
     moved += 5;
     look();

@@ -7,11 +7,11 @@
  * file, or zeros on a compressing file system, would reserve nothing. (A copy-on-write file system
  * promises less.)
  */
-import { randomBytes } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, rmSync, statfsSync, statSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 
-const blockBytes = 256 * 1024;
+const blockBytes = 64 * 1024;
 /** st_blocks counts in this unit, whatever the file system's own. */
 const statBlockBytes = 512;
 
@@ -63,10 +63,12 @@ export class Reserve {
 
   #write(): void {
     const file = openSync(this.#path, 'w', 0o600);
+    // One block, filled again and again: a box that holds 8 MiB for this never gets them back.
+    const block = Buffer.allocUnsafeSlow(blockBytes);
     try {
       for (let written = 0; written < this.#bytes; ) {
-        const block = randomBytes(Math.min(blockBytes, this.#bytes - written));
-        written += writeSync(file, block);
+        randomFillSync(block);
+        written += writeSync(file, block, 0, Math.min(blockBytes, this.#bytes - written));
       }
       fsyncSync(file);
     } finally {

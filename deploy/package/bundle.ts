@@ -64,7 +64,8 @@ const standsWhereItStood: Plugin = {
 
 /**
  * An ES import of a module of Node's reads every property that it exports, and some of them load
- * half of Node: `import 'node:http'` alone costs 13 MiB, for the sake of WebSocket and fetch.
+ * half of Node: `import 'node:http'` alone costs 13 MiB, for the sake of WebSocket and fetch. Here
+ * a module of Node's is loaded when something of it is first used.
  */
 const builtin = '\0builtin:';
 const builtinsAsTheyAre: Plugin = {
@@ -76,13 +77,19 @@ const builtinsAsTheyAre: Plugin = {
   },
   load(id) {
     if (!id.startsWith(builtin)) return null;
-    const name = JSON.stringify(id.slice(builtin.length));
-    return {
-      code: `module.exports = process.getBuiltinModule(${name});`,
-      moduleSideEffects: false,
-    };
+    return { code: loadedWhenUsed(id.slice(builtin.length)), moduleSideEffects: false };
   },
 };
+
+/** CommonJS. What is itself a function (events, stream, assert) is asked for at once. */
+function loadedWhenUsed(name: string): string {
+  const found: unknown = process.getBuiltinModule(name);
+  const load = `process.getBuiltinModule(${JSON.stringify(name)})`;
+  if (typeof found !== 'object' || found === null) return `module.exports = ${load};`;
+  const getters = Object.keys(found).map((key) => `get ${key}() { return load().${key}; }`);
+  return `let loaded; const load = () => (loaded ??= ${load});
+module.exports = { ${getters.join(', ')} };`;
+}
 
 /** @returns what is in which file */
 export async function bundle(outDir: string): Promise<readonly OutputChunk[]> {

@@ -7,8 +7,8 @@
  * the first seconds live long puts a message's garbage where only a full collection finds it. Flags
  * are read only when a process starts.
  *
- * A young generation of 1 MiB is collected more often and cheaply; left to itself it grows to 32 MiB
- * at a few thousand messages a second, for some percent of CPU.
+ * A young generation of 1 MiB is collected more often and cheaply; left to itself it grows to 32
+ * MiB at a few thousand messages a second, for some percent of CPU.
  *
  * V8 keeps the pages that a start or a burst needed once. On a box whose memory others want too
  * they are given back when nothing is to do (`calm.ts`), which `--expose-gc` lets us ask for.

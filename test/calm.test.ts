@@ -1,6 +1,6 @@
 /**
- * When memory is given back: after the start and after a burst, once, and not while anything moves. The clock is
- * node:test's own.
+ * When memory is given back: after the start and after a burst, once, and not while anything moves.
+ * The clock is node:test's own.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -185,8 +185,8 @@ export const kafkaBatchRecords = 4_096;
  * cursor was not yet committed.
  */
 export const duplicatesPerKillFrames = egressWindowFrames;
-/** A cursor update waits for the next commit at most this long. */
-export const cursorDelayMs = 100;
+/** A cursor update waits for the next commit at most this long: alone it would wear the flash. */
+export const cursorDelayMs = 250;
 
 /** A source that lost its broker. */
 export const sourceBackoffFirstMs = 500;

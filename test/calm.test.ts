@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { calmLookEveryMs } from '../agent/bounds.ts';
 import { Calm } from '../agent/calm.ts';
 
-test('memory goes back after the start and after each burst, once, and never while it lasts', (t) => {
+test('memory goes back after the start and each burst, once, and never while it lasts', (t) => {
   t.mock.timers.enable({ apis: ['setInterval'] });
   let moved = 0;
   let given = 0;

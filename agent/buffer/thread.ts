@@ -9,7 +9,7 @@ import {
   receiveMessageOnPort,
   workerData,
 } from 'node:worker_threads';
-import { cursorDelayMs } from '../bounds.ts';
+import { cursorDelayMs, trimSegmentsPerCommit } from '../bounds.ts';
 import { messageOf, TidegateError } from '../errors.ts';
 import { giveBackMemory } from '../heap-flags.ts';
 import type { Effects } from './effects.ts';
@@ -26,8 +26,13 @@ import type {
 import { Writer } from './writer.ts';
 
 const tickEveryMs = 500;
-/** Between steps of trimming while nothing else is to do: appends come in between. */
+/** Between steps of trimming while there is much of it: appends come in between. */
 const tidyDelayMs = 5;
+/**
+ * A few segments that every lane has passed go with the next append, which costs the flash nothing;
+ * a commit for them alone is made when none came for so long.
+ */
+const tidyFewAfterMs = 10_000;
 
 if (!parentPort) throw new TidegateError('internal', 'the buffer thread is started as a worker');
 const main: MessagePort = parentPort;
@@ -152,12 +157,15 @@ function advanceLane(writer: Writer, advance: EgressToBuffer): void {
 
 function tidySoon(writer: Writer): void {
   if (tidyTimer) return;
-  tidyTimer = setTimeout(() => {
-    tidyTimer = null;
-    guard(() => {
-      if (writer.tidy()) tidySoon(writer);
-    });
-  }, tidyDelayMs);
+  tidyTimer = setTimeout(
+    () => {
+      tidyTimer = null;
+      guard(() => {
+        if (writer.tidy()) tidySoon(writer);
+      });
+    },
+    writer.trimmable < trimSegmentsPerCommit ? tidyFewAfterMs : tidyDelayMs,
+  );
 }
 
 function tick(writer: Writer): void {

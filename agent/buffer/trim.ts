@@ -32,9 +32,10 @@ export function trimStep(work: Work): number {
   return deleteHeads(work, withinBytes(heads));
 }
 
-export function trimmable(state: LogState): boolean {
+/** How many segments every lane has passed, at most: salvage leaves gaps. */
+export function trimmable(state: LogState): number {
   const below = Math.min(lowestSegment(state), state.nextSequence - 1);
-  return state.segments > 0 && state.firstSequence < below;
+  return state.segments > 0 ? Math.max(0, below - state.firstSequence) : 0;
 }
 
 /** Evicts oldest segments until the body fits, all of them if it must. */

@@ -127,8 +127,7 @@ export class Writer {
       throw new TidegateError('internal', `configure with another path than ${path}`);
     }
     const options = { ...configure.options, path, reserveBytes };
-    const { lanes, routes } = configure;
-    this.#start = { options, lanes, routes };
+    this.#start = { options, lanes: configure.lanes, routes: configure.routes };
     this.#upkeep.configure(options);
     this.#tune();
     this.#asks.configure(configure);
@@ -197,21 +196,23 @@ export class Writer {
   tick(): void {
     if (!this.#alive) return;
     const { sql } = this.#log;
-    const full = this.#mode === 'diskFull';
-    this.#guard(() =>
-      this.#upkeep.tick({ sql, state: this.#state, livedMs: this.livedMs(), full }),
-    );
+    const view = { sql, state: this.#state, livedMs: this.livedMs() };
+    this.#guard(() => this.#upkeep.tick({ ...view, full: this.#mode === 'diskFull' }));
     if (this.#mode === 'diskFull' && this.#upkeep.remakeReserve(this.#log.reserve)) this.#release();
     if (this.#waiting.length > 0 && this.#mode !== 'diskFull') this.run();
     else if (this.#waitsForCommit || mayAge(this.#start.options, this.#state)) this.#commitAlone();
     if (this.#waiting.length === 0 && this.#alive) this.#settle(null);
   }
 
+  /** Segments that every lane has passed. */
+  get trimmable(): number {
+    return this.#alive ? trimmable(this.#state) : 0;
+  }
+
   /** One bounded step of trimming while nothing else is to do. @returns whether more is left */
   tidy(): boolean {
-    if (!trimmable(this.#state)) return false;
-    this.#commitAlone();
-    return this.#alive && trimmable(this.#state);
+    if (this.trimmable > 0) this.#commitAlone();
+    return this.trimmable > 0;
   }
 
   gauges(): BufferGauges {

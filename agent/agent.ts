@@ -27,6 +27,7 @@ import { Pipeline } from './pipeline.ts';
 import { allowRulesOf, Seats, type SeatsChange } from './seats.ts';
 import type { DeadLetters } from './telemetry/http-dead.ts';
 import type { Telemetry } from './telemetry/telemetry.ts';
+import type { Turn } from './watchdog.ts';
 
 export interface Agent {
   stop(): Promise<void>;
@@ -38,6 +39,8 @@ export interface Agent {
   readonly halted: Promise<TidegateError>;
   pause(upstream: string): boolean;
   resume(upstream: string): boolean;
+  /** Asks every thread whether its loop turns. */
+  turns(): readonly Turn[];
   /** Dead letters, replayed and discarded. */
   readonly dead: DeadLetters;
 }
@@ -177,6 +180,11 @@ class RunningAgent implements Agent {
 
   resume(upstream: string): boolean {
     return this.#egress.command('resume', upstream);
+  }
+
+  turns(): readonly Turn[] {
+    const buffer = { thread: 'buffer', answered: this.#buffer.stat() };
+    return [buffer, ...this.#egress.turns()];
   }
 
   async stop(): Promise<void> {

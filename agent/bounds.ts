@@ -217,6 +217,16 @@ export const trimSegmentsPerCommit = 64;
 export const checkpointPages = 1_000;
 export const stopWithinDefaultMs = 5_000;
 
+/** What the service manager is told of is looked at this often. */
+export const serviceTickMs = 2_000;
+/** Opening the buffer: what the manager is asked for, and how fast the slowest card is. */
+export const openAtLeastMs = 60_000;
+export const openBytesPerSecond = 1 * MIB;
+/** After stopping, the HTTP port closes and the last log lines are written. */
+export const stopLogMs = 8_000;
+/** A thread that does not answer is given this many of the manager's watchdog bounds. */
+export const watchdogPatience = 5;
+
 export const routesMax = 512;
 export const limitsMax = 1_024;
 /** Device patterns with publish rules, all listeners together: bits of a connection's mask. */

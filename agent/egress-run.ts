@@ -3,8 +3,8 @@
  * runs in a thread of its own (egress-thread.ts), or, where files are all it writes, in the
  * buffer's, which waits for the same disk: a thread costs 10 MiB whatever it does.
  *
- *   in    EgressStart; `pause | resume` an upstream; `stop`
- *   out   `event`, `lane` (on every change of state), `stopped`
+ *   in    EgressStart; `pause | resume` an upstream; `turn`; `calm`; `stop`
+ *   out   `event`, `lane` (on every change of state), `turned` (to `turn`), `stopped`
  *   port  to the buffer: EgressToBuffer, BufferToEgress
  *
  * Only what a lane's upstream needs is loaded: the Kafka library costs some 50 MiB, MQTT.js 10,
@@ -41,13 +41,12 @@ export interface EgressStart {
 
 export type ToEgress =
   | { readonly kind: 'pause' | 'resume'; readonly upstream: string }
-  | { readonly kind: 'calm' }
-  | { readonly kind: 'stop' };
+  | { readonly kind: 'calm' | 'turn' | 'stop' };
 
 export type FromEgress =
   | { readonly kind: 'event'; readonly name: EventName; readonly fields: Fields }
   | ({ readonly kind: 'lane' } & LaneStateTold)
-  | { readonly kind: 'stopped' };
+  | { readonly kind: 'turned' | 'stopped' };
 
 /** The log as forwarders read it. */
 function openSource(reader: BufferReader): SegmentSource {
@@ -164,6 +163,7 @@ export async function serve(start: EgressStart, main: MessagePort): Promise<void
   });
   main.on('message', (message: ToEgress) => {
     if (message.kind === 'stop') void stop();
+    else if (message.kind === 'turn') say({ kind: 'turned' });
     else if (message.kind === 'calm') giveBackMemory();
     else {
       for (const forwarder of forwarders) {

@@ -13,6 +13,7 @@
 import type { Command } from 'commander';
 import type { Chosen, Left } from '../config/load.ts';
 import { exitCodes, messageOf, TidegateError } from '../errors.ts';
+import { openService, type ServiceNotify } from '../service-notify.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { CliContext, JsonOption, Perform } from './context.ts';
 import { Reloads } from './reloads.ts';
@@ -45,6 +46,23 @@ Examples:
 
 async function run(flags: RunFlags, context: CliContext): Promise<number> {
   const stop = context.stopSignal();
+  const service = await openService(context.env);
+  try {
+    return await runServed(flags, context, stop, service);
+  } catch (error) {
+    service.halted(error);
+    throw error;
+  } finally {
+    service.close();
+  }
+}
+
+async function runServed(
+  flags: RunFlags,
+  context: CliContext,
+  stop: AbortSignal,
+  service: ServiceNotify,
+): Promise<number> {
   const reloads = new Reloads();
   context.onReload(() => reloads.ask());
   const path = flags.config ?? null;
@@ -53,10 +71,11 @@ async function run(flags: RunFlags, context: CliContext): Promise<number> {
   const { createTelemetry } = await import('../telemetry/telemetry.ts');
   const pretty = context.isTerminal && flags.json !== true;
   const telemetry = createTelemetry({ level: chosen.config.log.level, pretty });
+  service.reportTo(telemetry.report);
   try {
     await tellConfig(chosen, telemetry, context);
-    const running = new Running({ path, chosen, telemetry, env: context.env });
-    return await runAgent(running, telemetry, stop, reloads);
+    const running = new Running({ path, chosen, telemetry, env: context.env, service });
+    return await runAgent(running, { telemetry, stop, reloads, service });
   } catch (error) {
     const code = error instanceof TidegateError ? error.code : 'internal';
     telemetry.report('agentHalted', { code, error: messageOf(error) });
@@ -100,18 +119,24 @@ async function tellConfig(
   report('configLoaded', { source, gateway, ...counts });
 }
 
-async function runAgent(
-  running: Running,
-  telemetry: Telemetry,
-  stop: AbortSignal,
-  reloads: Reloads,
-): Promise<number> {
+interface Run {
+  readonly telemetry: Telemetry;
+  readonly stop: AbortSignal;
+  readonly reloads: Reloads;
+  readonly service: ServiceNotify;
+}
+
+async function runAgent(running: Running, run: Run): Promise<number> {
+  const { telemetry, stop, reloads, service } = run;
   try {
     const agent = await running.start();
     reloads.serve(() => running.reload());
     const halt = await Promise.race([aborted(stop), agent.halted]);
     reloads.close();
-    if (halt) telemetry.report('agentHalted', haltFields(halt));
+    if (halt) {
+      telemetry.report('agentHalted', haltFields(halt));
+      service.halted(halt);
+    }
     await running.stop();
     return halt ? halt.exit : exitCodes.ok;
   } finally {

@@ -13,6 +13,7 @@ import type { Chosen } from '../config/load.ts';
 import type { Config, Environment, Problem } from '../config/types.ts';
 import type { FleetPart } from '../fleet-part.ts';
 import { type Change, Kept } from '../kept.ts';
+import type { ServiceNotify } from '../service-notify.ts';
 import type { HttpSources } from '../telemetry/http.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { HttpPart } from './http-part.ts';
@@ -25,6 +26,7 @@ export interface RunningParts {
   readonly chosen: Chosen;
   readonly telemetry: Telemetry;
   readonly env: Environment;
+  readonly service: ServiceNotify;
 }
 
 /** Key of what a gateway remembers of its fleet in the buffer's meta table. */
@@ -54,12 +56,15 @@ export class Running {
   }
 
   async start(): Promise<Agent> {
-    const { chosen, telemetry } = this.#parts;
+    const { chosen, telemetry, service } = this.#parts;
+    service.opening(this.#config.buffer.path);
     await changeTo(await this.#prepareHttp(this.#config));
     const { startAgent } = await import('../agent.ts');
     const { lastLocalKey } = await import('../config/load.ts');
     const agent = await startAgent(this.#config, chosen.text, telemetry.report, telemetry);
     this.#agent = agent;
+    const listeners = () => this.#config.mqtt.listeners.length;
+    service.ready({ telemetry, listeners, turns: () => agent.turns() });
     agent.keep(lastLocalKey, this.#local.text);
     await this.#openFleet(chosen.text);
     return agent;
@@ -67,8 +72,8 @@ export class Running {
 
   /** SIGHUP: applied whole, or refused whole with every reason, which is reported. */
   reload(): Promise<void> {
-    return this.#turns.take(async () => {
-      const { telemetry } = this.#parts;
+    const { telemetry, service } = this.#parts;
+    const work = async (): Promise<void> => {
       try {
         await this.#reloadFile();
         this.#localIsFile = true;
@@ -78,7 +83,8 @@ export class Running {
         this.#localIsFile = false;
         reportRefused(error, telemetry);
       }
-    });
+    };
+    return this.#turns.take(() => service.reloading(work));
   }
 
   async #reloadFile(): Promise<void> {
@@ -131,7 +137,7 @@ export class Running {
   async #openFleet(text: string): Promise<void> {
     const { fleet, gateway } = this.#config;
     if (fleet === null) return;
-    const { env, telemetry } = this.#parts;
+    const { env, telemetry, service } = this.#parts;
     const { FleetPart } = await import('../fleet-part.ts');
     const { checkLayers, checkText } = await import('../config/check.ts');
     const { readKept } = await import('../fleet/kept-layers.ts');
@@ -145,7 +151,7 @@ export class Running {
       present: () => this.#config,
       checkWhole: (whole) => checkText(whole, 'last good config', env).config,
       apply: async (config) => {
-        await this.#apply(config);
+        await service.reloading(() => this.#apply(config));
         if (this.#localIsFile) telemetry.degraded = null;
       },
       confirmed: (whole) => this.#agent?.keep(lastGoodKey, whole),
@@ -177,8 +183,9 @@ export class Running {
 
   /** Bounded: what was acknowledged is on disk. */
   async stop(): Promise<void> {
-    const { telemetry } = this.#parts;
+    const { telemetry, service } = this.#parts;
     const withinMs = this.#config.stopWithinMs;
+    service.stopping(withinMs + stopGraceMs);
     this.#fleet?.close();
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<'late'>((resolve) => {

@@ -2,7 +2,8 @@
  * References in string values, for what should not stand in the file itself:
  *
  *   ${NAME}      the environment variable NAME, anywhere in a string; `$${` writes a plain `${`
- *   file:PATH    the whole string: the contents of that file, without its last line break
+ *   file:PATH    the whole string: the contents of that file, without its last line break; PATH may
+ *                hold variables, as in file:${CREDENTIALS_DIRECTORY}/kafka (systemd's credentials)
  *
  * Filled in once, after parsing: what is filled in is never parsed as YAML and never filled in
  * again. A reference that leads nowhere is a problem; its value is never quoted.
@@ -56,7 +57,16 @@ export function fillReferences(tree: unknown, source: string, env: Environment):
 type Complain = (message: string, remedy: string) => void;
 
 function fillText(text: string, source: string, env: Environment, fault: Complain): string {
-  if (text.startsWith(filePrefix)) return fileText(text, source, fault);
+  if (!text.startsWith(filePrefix)) return expand(text, env, fault);
+  let known = true;
+  const path = expand(text.slice(filePrefix.length), env, (message, remedy) => {
+    known = false;
+    fault(message, remedy);
+  });
+  return known ? fileText(resolve(dirname(source), path), fault) : '';
+}
+
+function expand(text: string, env: Environment, fault: Complain): string {
   return text.replaceAll(reference, (written: string, name: string | undefined) => {
     if (written === '$${') return '${';
     if (name === undefined || !written.endsWith('}') || !variableName.test(name)) {
@@ -73,8 +83,7 @@ function fillText(text: string, source: string, env: Environment, fault: Complai
   });
 }
 
-function fileText(text: string, source: string, fault: Complain): string {
-  const path = resolve(dirname(source), text.slice(filePrefix.length));
+function fileText(path: string, fault: Complain): string {
   try {
     const bytes = readFileSync(path);
     if (bytes.length > fileBytesMax) {

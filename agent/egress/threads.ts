@@ -18,11 +18,12 @@ import {
   stopPlace,
   withBuffer,
 } from './place.ts';
+import { ThreadTurn } from './thread-turn.ts';
 
 type FromEgress =
   | { readonly kind: 'event'; readonly name: EventName; readonly fields: Fields }
   | ({ readonly kind: 'lane' } & LaneStateTold)
-  | { readonly kind: 'stopped' };
+  | { readonly kind: 'turned' | 'stopped' };
 
 export interface EgressParts {
   readonly config: Config;
@@ -41,6 +42,7 @@ export class EgressThreads {
   readonly #parts: EgressParts;
   readonly #states = new Map<LaneName, LaneStateTold>();
   readonly #places: Place[] = [];
+  readonly #turns: ThreadTurn[] = [];
   readonly #paused = new Set<string>();
   #stopping = false;
 
@@ -73,6 +75,11 @@ export class EgressThreads {
     return true;
   }
 
+  /** For each place: resolves when it comes to its messages, or is gone. */
+  turns(): { readonly thread: string; readonly answered: Promise<void> }[] {
+    return this.#turns.map((turn) => ({ thread: turn.name, answered: turn.ask() }));
+  }
+
   calm(): void {
     for (const place of this.#places) place.post({ kind: 'calm' });
   }
@@ -89,23 +96,30 @@ export class EgressThreads {
     const { gateway, upstreams, buffer } = config;
     const start = { bufferPath: buffer.path, bufferPort, lanes, upstreams, gateway };
     const events: PlaceEvents = {
-      heard: (message) => this.#heard(message as FromEgress),
+      heard: (message) => this.#heard(message as FromEgress, turn),
       failed: (detail) => {
         if (!this.#stopping) failed(new TidegateError('internal', `egress: ${detail}`));
       },
     };
-    this.#places.push(
+    const place =
       where === 'own thread'
         ? ownThread(start, [bufferPort], events)
-        : withBuffer(host(egressModule, start, [bufferPort]), events),
-    );
+        : withBuffer(host(egressModule, start, [bufferPort]), events);
+    const turn = new ThreadTurn(place, `egress of ${named(lanes)}`);
+    this.#places.push(place);
+    this.#turns.push(turn);
   }
 
-  #heard(message: FromEgress): void {
+  #heard(message: FromEgress, turn: ThreadTurn): void {
+    if (message.kind === 'turned') turn.answered();
     if (message.kind === 'event') this.#parts.report(message.name, message.fields);
     if (message.kind !== 'lane') return;
     const { lane, state, since, retries, lastError } = message;
     this.#states.set(lane, { lane, state, since, retries, lastError });
     this.#parts.changed([...this.#states.values()]);
   }
+}
+
+function named(lanes: readonly LaneSpec[]): string {
+  return [...new Set(lanes.map(({ upstream }) => upstream))].join(', ');
 }

@@ -23,7 +23,8 @@ const callBytes = 64 * 1024;
 
 export class NotifySocket {
   readonly #open: () => number;
-  #descriptor: number;
+  /** null: it could not be opened again. */
+  #descriptor: number | null;
 
   /**
    * @param name NOTIFY_SOCKET: a path, or `@` and an abstract name
@@ -49,27 +50,28 @@ export class NotifySocket {
    */
   send(message: string): boolean {
     try {
-      return this.#write(message);
+      if (this.#descriptor !== null) return write(this.#descriptor, message);
     } catch {
       // The other end was made anew (a manager of containers may do that).
-      closeSync(this.#descriptor);
-      this.#descriptor = this.#open();
-      return this.#write(message);
     }
+    this.close();
+    this.#descriptor = this.#open();
+    return write(this.#descriptor, message);
   }
 
   close(): void {
-    closeSync(this.#descriptor);
+    if (this.#descriptor !== null) closeSync(this.#descriptor);
+    this.#descriptor = null;
   }
+}
 
-  #write(message: string): boolean {
-    try {
-      writeSync(this.#descriptor, message);
-      return true;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return false;
-      throw error;
-    }
+function write(descriptor: number, message: string): boolean {
+  try {
+    writeSync(descriptor, message);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return false;
+    throw error;
   }
 }
 

@@ -34,6 +34,8 @@ export interface AgentSetup {
   readonly parent?: string;
   /** Put in front of the command, e.g. strace and its arguments. */
   readonly wrap?: readonly string[];
+  /** Beside the variables of the test. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** The config as it is written; tests change what they like of it. */
@@ -144,7 +146,11 @@ export class AgentUnderTest {
     const child = spawn(
       command,
       [...before, ...heapFlags, main, 'run', '--config', this.configPath],
-      { stdio: ['ignore', log, log], cwd: this.directory },
+      {
+        stdio: ['ignore', log, log],
+        cwd: this.directory,
+        env: { ...process.env, ...this.#setup.env },
+      },
     );
     closeSync(log);
     this.#child = child;

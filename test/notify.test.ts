@@ -29,7 +29,7 @@ const setup = (manager: ServiceManager | null, more: Partial<AgentSetup> = {}): 
 
 for (const where of ['atPath', 'abstract'] as const) {
   test(`ready, changed, refused, stopped: each is told in its turn (${where})`, async () => {
-    const manager = ServiceManager[where]();
+    using manager = ServiceManager[where]();
     await using agent = await AgentUnderTest.prepare(setup(manager));
     const starting = agent.start();
     await manager.until('READY', ({ states }) => states.length > 0);
@@ -63,13 +63,12 @@ for (const where of ['atPath', 'abstract'] as const) {
     assert.deepEqual(manager.states, states);
     assert.match(manager.told.at(-1)?.text ?? '', /^STOPPING=1\nEXTEND_TIMEOUT_USEC=\d+\nSTATUS=/);
     assert.deepEqual(agent.events('serviceUntold'), []);
-    manager.close();
   });
 }
 
 test('a config of the fleet is a reload too', async () => {
   const nats = await startNats();
-  const manager = ServiceManager.atPath();
+  using manager = ServiceManager.atPath();
   await using agent = await AgentUnderTest.start({
     ...gatewaySetup(nats),
     env: manager.environment(),
@@ -84,11 +83,10 @@ test('a config of the fleet is a reload too', async () => {
   await writer.close();
   await agent.stop();
   await nats.stop();
-  manager.close();
 });
 
 test('the sentence says who is there and which upstream is behind', async () => {
-  const manager = ServiceManager.atPath();
+  using manager = ServiceManager.atPath();
   const [nobody = 0] = await freePorts(1);
   await using agent = await AgentUnderTest.start(
     setup(manager, {
@@ -109,7 +107,6 @@ test('the sentence says who is there and which upstream is behind', async () => 
   const every = manager.with('STATUS=').map(({ atMs }) => atMs);
   const seconds = ((every.at(-1) ?? 0) - (every[0] ?? 0)) / 1_000;
   assert.ok(every.length <= 3 + seconds, `${every.length} sentences in ${seconds} s`);
-  manager.close();
 });
 
 function runOnce(manager: ServiceManager, config: string) {
@@ -118,7 +115,7 @@ function runOnce(manager: ServiceManager, config: string) {
 }
 
 test('an agent that cannot start says why, and its errno', async () => {
-  const manager = ServiceManager.atPath();
+  using manager = ServiceManager.atPath();
   await using first = await AgentUnderTest.start(setup(null));
   await using second = await AgentUnderTest.prepare(setup(manager));
   second.edit((config) => {
@@ -137,7 +134,6 @@ test('an agent that cannot start says why, and its errno', async () => {
   assert.match(manager.status, /^halted: configInvalid: .*nonsense/);
   assert.equal(manager.with(`ERRNO=${constants.errno.EINVAL}`).length, 1);
   assert.deepEqual(manager.states, []);
-  manager.close();
 });
 
 test('a manager that is not there is told of once, and the agent goes on', async () => {
@@ -153,7 +149,7 @@ test('a manager that is not there is told of once, and the agent goes on', async
 });
 
 test('a manager that goes away while the agent runs is told of once', async () => {
-  const manager = ServiceManager.atPath();
+  using manager = ServiceManager.atPath();
   await using agent = await AgentUnderTest.start(setup(manager));
   manager.close();
   await agent.reload();
@@ -163,7 +159,7 @@ test('a manager that goes away while the agent runs is told of once', async () =
 });
 
 test('a manager that hangs does not stop the agent, and hears every state later', async () => {
-  const manager = ServiceManager.atPath();
+  using manager = ServiceManager.atPath();
   await using agent = await AgentUnderTest.start(setup(manager));
   await manager.until('READY', ({ states }) => states.length === 1);
   manager.deafen();
@@ -177,7 +173,6 @@ test('a manager that hangs does not stop the agent, and hears every state later'
   await manager.until('all states', ({ states }) => states.length === 1 + 2 * reloads);
   assert.equal(manager.states.at(-1), 'READY');
   assert.deepEqual(agent.events('serviceUntold'), []);
-  manager.close();
 });
 
 /** KiB of a file's mappings that are in memory. */
@@ -189,12 +184,11 @@ function mappedKib(pid: number, name: string): number {
 }
 
 test('without a manager nothing is loaded for it; with one it costs little memory', async (t) => {
-  const manager = ServiceManager.atPath();
+  using manager = ServiceManager.atPath();
   await using alone = await AgentUnderTest.start(setup(null));
   await using served = await AgentUnderTest.start(setup(manager));
   assert.equal(mappedKib(alone.pid, 'koffi'), 0);
   const cost = mappedKib(served.pid, 'koffi');
   t.diagnostic(`the library that opens the manager's socket: ${cost} KiB in memory`);
   assert.ok(cost > 0 && cost < koffiKibMost, `${cost} KiB`);
-  manager.close();
 });

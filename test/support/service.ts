@@ -32,6 +32,7 @@ export class ServiceManager {
   readonly #folder: string | null;
   readonly #descriptor: number;
   #looking: NodeJS.Timeout | null = null;
+  #closed = false;
 
   private constructor(name: string, folder: string | null) {
     this.name = name;
@@ -110,8 +111,14 @@ export class ServiceManager {
     );
   }
 
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
   close(): void {
     this.deafen();
+    if (this.#closed) return;
+    this.#closed = true;
     closeSync(this.#descriptor);
     if (this.#folder !== null) rmSync(this.#folder, { recursive: true, force: true });
   }

@@ -5,10 +5,12 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { constants } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { openAtLeastMs, openBytesPerSecond } from '../agent/bounds.ts';
 import { type AgentSetup, AgentUnderTest, eventually } from './support/agent.ts';
 import { Device } from './support/device.ts';
 import { fleetOf, gatewaySetup, Writer } from './support/gateway-rig.ts';
@@ -65,6 +67,21 @@ for (const where of ['atPath', 'abstract'] as const) {
     assert.deepEqual(agent.events('serviceUntold'), []);
   });
 }
+
+test('opening a buffer asks for the time that reading and writing it on a slow card takes', async () => {
+  using manager = ServiceManager.atPath();
+  await using agent = await AgentUnderTest.start(setup(manager));
+  const device = await Device.connect(agent.mqttPort, 'pump');
+  await device.publishAndWait('plant/a', 'x'.repeat(200_000));
+  await agent.stop();
+  const bytes = statSync(join(agent.directory, 'tidegate.db')).size;
+  assert.ok(bytes > 200_000);
+  await agent.start();
+  const last = manager.with('EXTEND_TIMEOUT_USEC=').at(-1)?.text ?? '';
+  assert.match(last, /STATUS=starting: opening the buffer \(\d+\.\d KiB\)/);
+  const asked = Number(/^EXTEND_TIMEOUT_USEC=(\d+)$/m.exec(last)?.[1]) / 1_000;
+  assert.equal(asked, Math.ceil(openAtLeastMs + (bytes / openBytesPerSecond) * 1_000));
+});
 
 test('a config of the fleet is a reload too', async () => {
   const nats = await startNats();

@@ -190,7 +190,8 @@ export class AgentUnderTest {
     if (pid === undefined) throw new Error('the agent is not running');
     if (this.#setup.wrap === undefined) return pid;
     const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8');
-    return Number(children.trim().split(' ')[0]);
+    // A wrapper that the command took the place of has none.
+    return Number(children.trim().split(' ')[0] || pid);
   }
 
   async kill(): Promise<void> {

@@ -41,7 +41,9 @@ export interface EgressStart {
 
 export type ToEgress =
   | { readonly kind: 'pause' | 'resume'; readonly upstream: string }
-  | { readonly kind: 'calm' | 'turn' | 'stop' };
+  | { readonly kind: 'turn' }
+  | { readonly kind: 'calm' }
+  | { readonly kind: 'stop' };
 
 export type FromEgress =
   | { readonly kind: 'event'; readonly name: EventName; readonly fields: Fields }

@@ -13,6 +13,7 @@ import { addDemo } from './demo-command.ts';
 import { addFleet } from './fleet.ts';
 import { addPassword } from './password.ts';
 import { addRun } from './run.ts';
+import { addSize } from './size.ts';
 import { addStatus } from './status.ts';
 import { addUpstream } from './upstream.ts';
 import { version } from './version.ts';
@@ -59,6 +60,7 @@ Exit codes: 0 ok, 64 usage, 65 bad data, 69 unavailable, 70 our fault, 73 cannot
   addDemo(program, perform);
   addBuffer(program, context, perform);
   addStatus(program, context, perform);
+  addSize(program, context, perform);
   addUpstream(program, context, perform);
   addPassword(program, context, perform);
   addDead(program, context, perform);

@@ -47,7 +47,7 @@ const cold = 'cold';
 
 /** Room for the reserve, two commits on their way and the pages SQLite needs around them. */
 export const bufferLeastBytes = bufferReserveBytes + 8 * segmentRegionBytes + MIB;
-const commitEveryMaxMs = 50;
+export const commitEveryMaxMs = 50;
 const burstMax = 1_000_000;
 const stopWithinMaxMs = 300_000;
 const bufferDefaultAgeMs = 7 * 86_400_000;

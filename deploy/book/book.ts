@@ -43,7 +43,7 @@ const introduction = `# What tidegate says, and what to do
 Written by \`npm run book\` from the agent's own tables; do not edit. The book is \`README.md\`.
 
 A command that fails prints two lines: what is wrong, and the remedy. With \`--json\` it is one
-object with \`code\`, \`message\` and \`remedy\`. The agent logs one JSON object a line; \`event\` is
+object with \`code\`, \`message\` and \`remedy\`. The agent logs a JSON object a line; \`event\` is
 its name below, \`code\`, \`reason\` and \`remedy\` say more.
 
 - [Exit codes](#exit-codes)

@@ -159,7 +159,9 @@ upstreams: { own: { file: { directory: ./own } } }
 `,
   );
   const own = operator.write('own.yaml', route('own'));
-  assert.equal((await run('push', own, '--gateway', 'gw-1')).code, 78);
+  const unknown = await run('push', own, '--gateway', 'gw-1');
+  assert.equal(unknown.code, 78);
+  assert.match(unknown.err, /gateways’ own files: name one such file with --base/);
   assert.equal((await run('push', own, '--gateway', 'gw-1', '--base', base)).code, 0);
 });
 

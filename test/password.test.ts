@@ -64,6 +64,7 @@ async function tidegate(input: string, ...args: string[]): Promise<Ended> {
 test('a user is added, verified, changed and deleted, with exit codes and JSON', async () => {
   const added = await tidegate('hush\n', file, 'pump-7');
   assert.deepEqual([added.code, added.out], [0, 'pump-7 added\n'], added.err);
+  assert.equal(added.err !== '', process.geteuid?.() === 0, 'root is told to give it away');
   assert.equal(statSync(file).mode & permissions, 0o600);
   assert.match(
     readFileSync(file, 'utf8'),

@@ -72,6 +72,9 @@ export async function checkFleet(parts: CheckParts): Promise<FleetChecked> {
     shown.push(...fresh.map(showProblem));
     warnings = inBoth(warnings, found.warnings);
   }
+  if (parts.base === null && refused.some(({ message }) => ofTheLocalFile.test(message))) {
+    shown.push('Upstreams that stand in the gateways’ own files: name one such file with --base.');
+  }
   if (refused.length > 0) throw new FleetRefused(cut(shown, refused.length), refused);
   const passedOver = [...parts.latest.values()].flatMap(({ key, fault, trusted }) => {
     if (fault !== null) return [`${key}: ${fault}`];
@@ -97,6 +100,7 @@ function inBoth(before: readonly Problem[] | null, now: readonly Problem[]): rea
   return before === null ? now : before.filter((one) => now.some((other) => isSame(one, other)));
 }
 
+const ofTheLocalFile = /^there is no upstream /;
 const ofTheGateway = /^the environment variable \w+ is not set$|^\S.* cannot be read \(E[A-Z]+\)$/;
 
 function judge({ problems, config }: CheckedLayers): { errors: Problem[]; warnings: Problem[] } {

@@ -43,7 +43,8 @@ export function addPassword(program: Command, context: CliContext, perform: Perf
       'after',
       `
 The password is asked for twice on a terminal; otherwise it is the first line of standard input.
-A running agent takes the changed file within seconds.
+A running agent takes the changed file within seconds. It has to be able to read it: a new file
+belongs to whoever makes it, one that is there keeps its owner.
 
 Examples:
   $ tidegate password /etc/tidegate/users pump-7
@@ -82,7 +83,11 @@ async function set(file: string, name: string, context: CliContext): Promise<str
   const at = lines.findIndex((each) => nameOf(each) === name);
   if (at < 0) lines.push(line);
   else lines[at] = line;
+  const isNew = !existsSync(file);
   replace(file, lines);
+  if (isNew && process.geteuid?.() === 0) {
+    context.err(`${file} is new, and root’s alone: give it to the user that the agent runs as\n`);
+  }
   return at < 0 ? 'added' : 'changed';
 }
 

@@ -33,7 +33,7 @@ export async function runProgram(args: readonly string[], context: CliContext): 
   }
 }
 
-function buildProgram(context: CliContext, perform: Perform): Command {
+export function buildProgram(context: CliContext, perform: Perform): Command {
   const program = new Command('tidegate')
     .description('Event-mesh agent for edge gateways: a PUBACK means on disk.')
     .version(version(), '--version', 'the version')

@@ -20,7 +20,8 @@ function __tidegate_at
 end
 function __tidegate_in
   set -l words (__tidegate_words)
-  test (count $words) -ge (count $argv); and test "$words[1..(count $argv)]" = "$argv"
+  set -l last (count $argv)
+  test (count $words) -ge $last; and test "$words[1..$last]" = "$argv"
 end
 complete -c tidegate -f
 ${lines.join('\n')}
@@ -35,9 +36,9 @@ function linesOf(command: Spoken, all: readonly Spoken[]): string[] {
     return `${here} -a ${name} -d ${quoted(prose)}`;
   });
   const optionLines = flags.map(({ long, value, prose, choices }) => {
-    const file = wantsFile(value) ? ' -F' : '';
+    const file = wantsFile(value) ? ' -rF' : ' -x';
     const known = choices.length > 0 ? ` -a ${quoted(choices.join(' '))}` : '';
-    const takes = value === '' ? '' : ` -r${file}${known}`;
+    const takes = value === '' ? '' : `${file}${known}`;
     return `${here} -l ${long.slice(2)}${takes} -d ${quoted(prose)}`;
   });
   return [...commandLines, ...optionLines, ...(takesFiles(positionals) ? [`${here} -F`] : [])];

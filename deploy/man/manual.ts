@@ -7,6 +7,7 @@
  */
 import type { Flag, Positional, Spoken } from '../package/commands.ts';
 import { spokenCommands } from '../package/commands.ts';
+import { wrap } from '../package/wrap.ts';
 
 const files: readonly (readonly [path: string, prose: string])[] = [
   ['/etc/tidegate/tidegate.yaml', 'The config of the service. It is never overwritten.'],
@@ -22,6 +23,8 @@ const variables: readonly (readonly [name: string, prose: string])[] = [
   ['TIDEGATE_FLEET_KEY', 'What --key says to the fleet commands.'],
 ];
 
+/** Escapes come on top; 80 is what lint allows. */
+const columnsMost = 70;
 const exitHeading = /^Exit codes: /;
 const examplesHeading = /^Examples:\n/;
 
@@ -41,15 +44,15 @@ export function manualPage(version: string, epoch: number): string {
     '.SH SYNOPSIS',
     ...leaves.flatMap(synopsis),
     '.SH DESCRIPTION',
-    escaped(program.prose),
-    'Devices publish to it over MQTT and NATS; what is committed to its buffer goes on to Kafka,',
-    'MQTT, NATS or files, now or when the uplink is back.',
+    ...filled(program.prose),
+    'Devices publish to it over MQTT and NATS; what is committed to its buffer goes',
+    'on to Kafka, MQTT, NATS or files, now or when the uplink is back.',
     'As a service it is run by systemd: see FILES, and',
     '.BR "systemctl status tidegate" .',
     '.SH COMMANDS',
     ...commands.flatMap(section),
     '.SH EXIT STATUS',
-    ...exits.map((text) => escaped(text.replace(exitHeading, ''))),
+    ...exits.flatMap((text) => filled(text.replace(exitHeading, ''))),
     '.SH ENVIRONMENT',
     ...variables.flatMap(([name, prose]) => item(`.B ${escaped(name)}`, prose)),
     '.SH FILES',
@@ -72,7 +75,7 @@ function synopsis(command: Spoken, at: number): string[] {
 function section(command: Spoken): string[] {
   const body = [
     `.SS tidegate ${command.path.join(' ')}`,
-    escaped(`${command.prose.charAt(0).toUpperCase()}${command.prose.slice(1)}.`),
+    ...filled(`${command.prose.charAt(0).toUpperCase()}${command.prose.slice(1)}.`),
     ...command.positionals.flatMap((one: Positional) =>
       item(`.I ${escaped(one.shown)}`, one.prose),
     ),
@@ -89,14 +92,22 @@ function flagHead(long: string, value: string): string {
 }
 
 function item(head: string, prose: string): string[] {
-  return ['.TP', head, escaped(prose)];
+  return ['.TP', head, ...filled(prose)];
 }
 
 /** A paragraph of a help text: examples keep their lines, prose is filled. */
 function paragraph(text: string): string[] {
-  if (!examplesHeading.test(text)) return ['.PP', ...text.split('\n').map((line) => escaped(line))];
+  if (!examplesHeading.test(text)) return ['.PP', ...filled(text)];
   const lines = text.replace(examplesHeading, '').split('\n');
   return ['.PP', '.nf', ...lines.map((line) => escaped(line.replace(/^ {2}/, ''))), '.fi'];
+}
+
+/** Prose as roff wants its source: short lines, a new sentence on a new one. */
+function filled(text: string): string[] {
+  return text
+    .split(/(?<=[.!?])\s+/)
+    .flatMap((sentence) => wrap(sentence, columnsMost))
+    .map(escaped);
 }
 
 function escaped(text: string): string {

@@ -6,6 +6,9 @@
  */
 import { maintainer } from './control.ts';
 import { debianVersion } from './options.ts';
+import { wrap } from './wrap.ts';
+
+const columnsMost = 74;
 
 interface Entry {
   readonly version: string;
@@ -30,10 +33,7 @@ function entriesOf(text: string, now: Date): Entry[] {
     .flatMap((section) => {
       const found = heading.exec(section);
       if (!found) return [];
-      const points = section
-        .split(/^- /m)
-        .slice(1)
-        .map((point) => point.replaceAll(/\s+/g, ' ').trim());
+      const points = section.split(/^- /m).slice(1);
       const [, version = '', date] = found;
       return [{ version, points, date: date === undefined ? now : new Date(`${date}T12:00Z`) }];
     })
@@ -41,7 +41,7 @@ function entriesOf(text: string, now: Date): Entry[] {
 }
 
 function show({ version, date, points }: Entry): string {
-  const lines = points.map((point) => wrap(point).join('\n    '));
+  const lines = points.map((point) => wrap(point, columnsMost).join('\n    '));
   const utc = date.toUTCString().replace('GMT', '+0000');
   return `tidegate (${debianVersion(version)}) stable; urgency=medium
 
@@ -49,18 +49,4 @@ function show({ version, date, points }: Entry): string {
 
  -- ${maintainer}  ${utc}
 `;
-}
-
-const columnsMost = 74;
-
-function wrap(text: string): string[] {
-  const lines: string[] = [];
-  let line = '';
-  for (const word of text.split(' ')) {
-    if (line !== '' && line.length + word.length + 1 > columnsMost) {
-      lines.push(line);
-      line = word;
-    } else line = line === '' ? word : `${line} ${word}`;
-  }
-  return [...lines, line];
 }

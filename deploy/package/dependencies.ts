@@ -19,6 +19,7 @@ export interface PackageManifest {
   readonly license?: string;
   readonly main?: string;
   readonly exports?: unknown;
+  readonly bin?: string | Readonly<Record<string, string>>;
   readonly author?: string | { readonly name: string };
   readonly dependencies?: Readonly<Record<string, string>>;
   readonly optionalDependencies?: Readonly<Record<string, string>>;

@@ -33,7 +33,6 @@ const binaryOf: readonly (readonly [RegExp, string])[] = [
 ];
 const copyrightLine = /^\W*(copyright\b.*(\(c\)|©|\d{4})|\(c\) )/i;
 const copyrightPlain = /^\W*Copyright ([A-Z][\w.]+ ?){1,4}/;
-const template = /yyyy|license to reproduce/i;
 
 const sqlite = `The SQLite library inside of the binding is in the public domain:
 https://www.sqlite.org/copyright.html`;
@@ -92,8 +91,7 @@ function stanzaOf(staged: string, dependency: Dependency): Stanza {
   const licence = licenceOf(dependency);
   const { manifest, path } = dependency;
   const text = textOf(staged, dependency);
-  const lines = text.split('\n').filter((line) => !template.test(line));
-  const named = lines.filter((line) => copyrightLine.test(line) || copyrightPlain.test(line));
+  const named = text.split('\n').filter((line) => namesOwner(line, licence));
   const { author } = manifest;
   const writer = typeof author === 'string' ? author : author?.name;
   const holders = named.length > 0 ? named.map(tidy) : [writer ?? `The ${manifest.name} authors`];
@@ -120,6 +118,12 @@ function textOf(staged: string, { manifest, path }: Dependency): string {
 }
 
 const isText = (name: string) => licenceFile.test(name);
+
+/** The Apache licence speaks of copyright at the beginning of lines itself. */
+function namesOwner(line: string, licence: string): boolean {
+  if (licence === apache) return /^\W*Copyright\b.*\d{4}/.test(line);
+  return copyrightLine.test(line) || copyrightPlain.test(line);
+}
 
 /** What the Apache licence wants to be carried along. */
 function noticesOf(staged: string, path: string): string {

@@ -5,8 +5,8 @@
  * be there. `whole.ts` then proves that nothing that the rest names was taken away.
  */
 import { readdirSync } from 'node:fs';
-import { basename, join } from 'node:path';
-import type { Dependency } from './dependencies.ts';
+import { basename, join, normalize } from 'node:path';
+import type { Dependency, PackageManifest } from './dependencies.ts';
 import type { Target } from './target.ts';
 
 const runs = /\.(js|cjs|mjs|json|wasm|node)$/;
@@ -23,7 +23,7 @@ const asideFiles = /^(\.|test|bench|example|eslint|tsconfig|Gruntfile|.*\.config
 /** What only this package has besides: sources of its binary, builds for browsers. */
 const aside: Readonly<Record<string, RegExp>> = {
   'better-sqlite3': /^(deps|src)\//,
-  koffi: /^(vendor|lib)\/|^cnoke/,
+  koffi: /^(vendor|lib)\/|^cnoke|trampolines/,
   mqtt: /^dist\//,
   protobufjs: /^dist\//,
 };
@@ -31,12 +31,22 @@ const aside: Readonly<Record<string, RegExp>> = {
 /** Paths of files, relative to the dependency's folder, sorted. */
 export function filesThatRun(folder: string, { path, manifest }: Dependency, target: Target) {
   const own = aside[manifest.name];
+  const commands = new Set(commandsOf(manifest));
   return readdirSync(join(folder, path), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name).slice(join(folder, path).length + 1))
     .filter((file) => !file.startsWith('node_modules/'))
-    .filter((file) => isLicence(file) || (goesAlong(file, target) && !own?.test(file)))
+    .filter(
+      (file) =>
+        isLicence(file) || (goesAlong(file, target) && !own?.test(file) && !commands.has(file)),
+    )
     .sort();
+}
+
+/** Its own command line; nobody starts that here. */
+function commandsOf({ bin }: PackageManifest): string[] {
+  const named = typeof bin === 'string' ? [bin] : Object.values(bin ?? {});
+  return named.map((path) => normalize(path));
 }
 
 function isLicence(file: string): boolean {

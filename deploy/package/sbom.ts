@@ -41,7 +41,8 @@ const within: readonly (readonly [name: string, header: string, version: RegExp]
 ];
 const nodeVersion =
   /NODE_MAJOR_VERSION (\d+)[\s\S]*?NODE_MINOR\w+ (\d+)[\s\S]*?NODE_PATCH\w+ (\d+)/;
-const sqliteHeader = 'node_modules/better-sqlite3/deps/sqlite3/sqlite3.h';
+const sqliteHeader = 'deps/sqlite3/sqlite3.h';
+const sqliteVersion = /SQLITE_VERSION +"([^"]+)"/;
 
 export interface Parts {
   readonly manifest: Manifest;
@@ -65,7 +66,7 @@ export function billOfMaterials(parts: Parts): string {
     licenses: [{ license: { id: manifest.license } }],
   };
   const runtime = runtimeOf(parts);
-  const byPath = new Map(dependencies.map((one) => [one.path, componentOf(one, lock)]));
+  const byPath = new Map(dependencies.map((one) => [one.path, componentOf(one, lock, staged)]));
   const components = [runtime, ...byPath.values()];
   const refs = (paths: readonly string[]) =>
     paths.flatMap((path) => byPath.get(path)?.['bom-ref'] ?? []);
@@ -93,7 +94,7 @@ function headOf(component: Component, epoch: number, contents: unknown) {
   };
 }
 
-function componentOf(dependency: Dependency, lock: Lock): Component {
+function componentOf(dependency: Dependency, lock: Lock, staged: string): Component {
   const { path, manifest } = dependency;
   const integrity = lock.packages[path]?.integrity;
   const [algorithm, hash = ''] = integrity?.split('-') ?? [];
@@ -110,17 +111,17 @@ function componentOf(dependency: Dependency, lock: Lock): Component {
     licenses: [{ license: { id: licenceOf(dependency) } }],
     hashes: [{ alg: 'SHA-512', content }],
     properties: [{ name: 'tidegate:path', value: path }],
+    ...(manifest.name === 'better-sqlite3' ? { components: [sqliteIn(join(staged, path))] } : {}),
   };
 }
 
-/** Node, with its npm package's name as the source, and SQLite's version beside its own parts. */
-function runtimeOf({ runtime, staged, target }: Parts): Component {
+/** Node, with the npm package that it came from. */
+function runtimeOf({ runtime, target }: Parts): Component {
   const headers = join(runtime, 'include', 'node');
   const version = versionIn(join(headers, 'node_version.h'), nodeVersion);
   const inside = within.map(([name, header, pattern]) =>
     generic(name, versionIn(join(headers, header), pattern)),
   );
-  const sqlite = versionIn(join(staged, sqliteHeader), /SQLITE_VERSION +"([^"]+)"/);
   return {
     type: 'platform',
     'bom-ref': `pkg:generic/node@${version}`,
@@ -130,8 +131,13 @@ function runtimeOf({ runtime, staged, target }: Parts): Component {
     cpe: `cpe:2.3:a:nodejs:node.js:${version}:*:*:*:*:*:*:*`,
     licenses: [{ license: { id: 'MIT' } }],
     properties: [{ name: 'tidegate:from', value: `pkg:npm/node-linux-${target.node}@${version}` }],
-    components: [...inside, generic('sqlite', sqlite)],
+    components: inside,
   };
+}
+
+/** The database itself, which the binding has inside. */
+function sqliteIn(binding: string): Component {
+  return generic('sqlite', versionIn(join(binding, sqliteHeader), sqliteVersion));
 }
 
 function generic(name: string, version: string): Component {

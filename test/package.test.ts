@@ -10,7 +10,7 @@ import { basename, join } from 'node:path';
 import { after, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { elfMachine } from '../deploy/package/elf.ts';
-import { architectures, BuiltPackages, build, filesBelow, nodeNames } from './support/package.ts';
+import { architectures, BuiltPackages, filesBelow, nodeNames } from './support/package.ts';
 
 const bytesMost = 60_000_000;
 const elfMachines = { amd64: 62, arm64: 183 } as const;
@@ -156,4 +156,63 @@ test('the man page is clean by mandoc, and has every command', () => {
   for (const command of ['run', 'check', 'buffer stat', 'dead replay', 'fleet push']) {
     assert.match(source, new RegExp(`^\\.SS tidegate ${command}$`, 'm'));
   }
+});
+
+interface Bill {
+  readonly serialNumber: string;
+  readonly metadata: { readonly timestamp: string };
+  readonly components: readonly {
+    readonly name: string;
+    readonly version: string;
+    readonly purl: string;
+    readonly properties?: readonly { readonly name: string; readonly value: string }[];
+  }[];
+}
+
+/** Folders below node_modules with a manifest of a name: what is shipped. */
+function shipped(tree: string): string[] {
+  return filesBelow(join(tree, home))
+    .filter((file) => /node_modules\/(@[^/]+\/)?[^/]+\/package\.json$/.test(file))
+    .map((file) => file.slice(0, -'/package.json'.length));
+}
+
+test('the SBOM lists the runtime and every package that is shipped, and nothing else', () => {
+  for (const arch of architectures) {
+    const tree = packages.tree(arch);
+    const file = join(tree, 'usr/share/doc/tidegate/sbom.cdx.json');
+    const bill = JSON.parse(readFileSync(file, 'utf8')) as Bill;
+    const paths = bill.components.flatMap(({ properties }) =>
+      (properties ?? []).filter(({ name }) => name === 'tidegate:path').map(({ value }) => value),
+    );
+    assert.deepEqual(paths.toSorted(), shipped(tree).toSorted());
+    const runtime = bill.components.find(({ name }) => name === 'node');
+    assert.match(runtime?.version ?? '', /^24\./);
+    const manifest = join(tree, home, 'node_modules/mqtt/package.json');
+    const mqtt = (JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version;
+    assert.ok(bill.components.some(({ purl }) => purl === `pkg:npm/mqtt@${mqtt}`));
+    assert.match(bill.serialNumber, /^urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
+  }
+});
+
+test('the licence of every package that is shipped is there, with an owner and a text', () => {
+  for (const arch of architectures) {
+    const tree = packages.tree(arch);
+    const copyright = readFileSync(join(tree, 'usr/share/doc/tidegate/copyright'), 'utf8');
+    const stanzas = copyright.split(/\n\n(?=Files: )/).slice(1);
+    const files = stanzas.map((stanza) => /^Files: (\S+)$/m.exec(stanza)?.[1]);
+    const wanted = shipped(tree).map((path) => `${home}/${path}/*`);
+    assert.deepEqual(files.toSorted(), ['*', `${home}/bin/node`, ...wanted].toSorted());
+    for (const stanza of stanzas) {
+      assert.match(stanza, /^Copyright: \S.{5,}$/m);
+      assert.match(stanza, /^License: \S+( and others)?\n \S[\s\S]{100,}/m);
+    }
+  }
+});
+
+test("dpkg's changelog begins with this version", () => {
+  const file = join(packages.tree('amd64'), 'usr/share/doc/tidegate/changelog.gz');
+  const parsed = execFileSync('dpkg-parsechangelog', ['-l', file, '-S', 'Version'], {
+    encoding: 'utf8',
+  });
+  assert.equal(parsed.trim(), version);
 });

@@ -1,0 +1,44 @@
+/**
+ * Removed, and installed again: what was acknowledged and not yet confirmed upstream lies in the
+ * buffer meanwhile. To have such a backlog, the upstream is paused first.
+ */
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { bufferFile, configFile, dpkg, type Machine, output } from './machine.ts';
+import type { Detail } from './report.ts';
+import { must, run, untilActive } from './system.ts';
+
+const backlog = { messages: 200, perSecond: 200 } as const;
+const withinMs = 60_000;
+
+export async function removed(machine: Machine): Promise<void> {
+  const { report } = machine;
+  await machine.settled();
+  await must('tidegate', 'upstream', 'pause', 'files');
+  await machine.load(backlog.messages, backlog.perSecond);
+  const config = readFileSync(configFile, 'utf8');
+  await report.check('remove.kept', async () => {
+    const { code, said, seconds } = await dpkg('--remove', 'tidegate');
+    assert.equal(code, 0, said);
+    assert.ok(existsSync(bufferFile) && existsSync(output));
+    assert.equal(readFileSync(configFile, 'utf8'), config);
+    return { seconds, ...(await nothingRuns()) };
+  });
+  await report.check('remove.reinstalled', async () => {
+    const { code, said, seconds } = await dpkg('--install', machine.package('next'));
+    assert.equal(code, 0, said);
+    assert.equal(readFileSync(configFile, 'utf8'), config);
+    await untilActive(withinMs);
+    return { seconds, ...(await machine.settled()) };
+  });
+}
+
+/** Neither a process of the user nor the unit. */
+export async function nothingRuns(): Promise<Detail> {
+  const { out } = await run('sh', '-c', 'grep -l tidegate/agent/main /proc/[0-9]*/cmdline');
+  const running = out.split('\n').filter((path) => path !== '' && !path.includes('self'));
+  assert.deepEqual(running, []);
+  const { code, said } = await run('systemctl', 'is-active', 'tidegate');
+  assert.notEqual(code, 0, said);
+  return { unit: said.trim() };
+}

@@ -127,7 +127,9 @@ const spinning = `
 
 function threadTurn(name: string, spins: boolean): { worker: Worker; turn: ThreadTurn } {
   const worker = new Worker(spinning, { eval: true, workerData: { spins } });
-  const turn = new ThreadTurn(worker, name);
+  const gone = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+  const post = (message: unknown): void => worker.postMessage(message);
+  const turn = new ThreadTurn({ post, gone, abandon: () => void worker.terminate() }, name);
   worker.on('message', () => turn.answered());
   return { worker, turn };
 }

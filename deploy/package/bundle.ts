@@ -5,8 +5,8 @@
  *   agent/<room>-<hash>.js                                  a room, or what is loaded when asked
  *
  * Why not one file for each source: a module is memory on a small box, and the way to it is time.
- * What nobody calls is left out; names and lines stay as they are, so that a stack trace reads.
- * `npm run footprint` measures both.
+ * What nobody calls is left out, and so are comments and blanks; names stay as they are, so that a
+ * stack trace reads. `npm run footprint` measures both.
  *
  * Every module of ours finds its neighbours on disk (SQL, core.wasm, package.json, thread entries)
  * from where it stood: `import.meta.url` and `import.meta.filename` are rewritten.
@@ -22,8 +22,9 @@ const entries = {
   'egress-thread': 'agent/egress-thread.ts',
   'egress-run': 'agent/egress-run.ts',
 };
-/** Native, or with files of their own beside them: they stay packages in node_modules. */
+/** Native, with files of their own, or loaded by name: they stay packages in node_modules. */
 export const keptPackages = [
+  'pino-pretty',
   'better-sqlite3',
   'koffi',
   '@node-rs/crc32',

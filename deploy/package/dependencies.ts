@@ -93,6 +93,23 @@ export function reached(folder: string): Dependency[] {
   return [...found.values()].sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
+/** Those of these names and what they depend on: the rest is part of the bundle. */
+export function ledToBy(
+  names: readonly string[],
+  dependencies: readonly Dependency[],
+): readonly Dependency[] {
+  const byPath = new Map(dependencies.map((dependency) => [dependency.path, dependency]));
+  const found = new Set<Dependency>();
+  const visit = (path: string): void => {
+    const dependency = byPath.get(path);
+    if (dependency === undefined || found.has(dependency)) return;
+    found.add(dependency);
+    for (const needed of dependency.needs) visit(needed);
+  };
+  for (const { path, manifest } of dependencies) if (names.includes(manifest.name)) visit(path);
+  return dependencies.filter((dependency) => found.has(dependency));
+}
+
 /** As Node looks for it: beside, then in each folder above. Null: optional, and not for us. */
 function locate(folder: string, from: string, name: string): string | null {
   for (let at = from; ; at = dirname(at)) {

@@ -24,8 +24,10 @@ import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { completions } from '../completions/completions.ts';
 import { manualPage } from '../man/manual.ts';
+import { keptPackages } from './bundle.ts';
 import { debianChangelog } from './changelog.ts';
 import { compile } from './compile.ts';
+import { ledToBy } from './dependencies.ts';
 import { assertMachine } from './elf.ts';
 import { copyrightFile } from './licences.ts';
 import { filesThatRun } from './prune.ts';
@@ -96,7 +98,7 @@ function moveRuntime(tree: string, { runtime, target }: Parts): void {
 }
 
 function moveDependencies(tree: string, { staged, target, dependencies }: Parts): void {
-  for (const dependency of dependencies) {
+  for (const dependency of ledToBy(keptPackages, dependencies)) {
     const files = filesThatRun(staged, dependency, target);
     assertWhole(staged, dependency, files, target);
     for (const file of files) {

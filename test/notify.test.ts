@@ -16,13 +16,13 @@ import { Device } from './support/device.ts';
 import { fleetOf, gatewaySetup, Writer } from './support/gateway-rig.ts';
 import { startNats } from './support/nats.ts';
 import { freePorts } from './support/ports.ts';
-import { ServiceManager } from './support/service.ts';
+import { NotifiedService } from './support/service.ts';
 
 const main = fileURLToPath(new URL('../agent/main.ts', import.meta.url));
 const withinMs = 20_000;
 const koffiKibMost = 2 * 1_024;
 
-const setup = (manager: ServiceManager | null, more: Partial<AgentSetup> = {}): AgentSetup => ({
+const setup = (manager: NotifiedService | null, more: Partial<AgentSetup> = {}): AgentSetup => ({
   routes: [{ name: 'all', from: 'plant/#', to: { upstream: 'out' } }],
   upstreams: { out: { file: { directory: './out' } } },
   ...(manager === null ? {} : { env: manager.environment() }),
@@ -31,7 +31,7 @@ const setup = (manager: ServiceManager | null, more: Partial<AgentSetup> = {}): 
 
 for (const where of ['atPath', 'abstract'] as const) {
   test(`ready, changed, refused, stopped: each is told in its turn (${where})`, async () => {
-    using manager = ServiceManager[where]();
+    using manager = NotifiedService[where]();
     await using agent = await AgentUnderTest.prepare(setup(manager));
     const starting = agent.start();
     await manager.until('READY', ({ states }) => states.length > 0);
@@ -68,8 +68,8 @@ for (const where of ['atPath', 'abstract'] as const) {
   });
 }
 
-test('opening a buffer asks for the time that reading and writing it on a slow card takes', async () => {
-  using manager = ServiceManager.atPath();
+test('opening a buffer asks for the time that a slow card takes to read and write it', async () => {
+  using manager = NotifiedService.atPath();
   await using agent = await AgentUnderTest.start(setup(manager));
   const device = await Device.connect(agent.mqttPort, 'pump');
   await device.publishAndWait('plant/a', 'x'.repeat(200_000));
@@ -85,7 +85,7 @@ test('opening a buffer asks for the time that reading and writing it on a slow c
 
 test('a config of the fleet is a reload too', async () => {
   const nats = await startNats();
-  using manager = ServiceManager.atPath();
+  using manager = NotifiedService.atPath();
   await using agent = await AgentUnderTest.start({
     ...gatewaySetup(nats),
     env: manager.environment(),
@@ -103,7 +103,7 @@ test('a config of the fleet is a reload too', async () => {
 });
 
 test('the sentence says who is there and which upstream is behind', async () => {
-  using manager = ServiceManager.atPath();
+  using manager = NotifiedService.atPath();
   const [nobody = 0] = await freePorts(1);
   await using agent = await AgentUnderTest.start(
     setup(manager, {
@@ -126,13 +126,13 @@ test('the sentence says who is there and which upstream is behind', async () => 
   assert.ok(every.length <= 3 + seconds, `${every.length} sentences in ${seconds} s`);
 });
 
-function runOnce(manager: ServiceManager, config: string) {
+function runOnce(manager: NotifiedService, config: string) {
   const env = { ...process.env, ...manager.environment() };
   return spawnSync(process.execPath, [main, 'run', '--config', config], { env, encoding: 'utf8' });
 }
 
 test('an agent that cannot start says why, and its errno', async () => {
-  using manager = ServiceManager.atPath();
+  using manager = NotifiedService.atPath();
   await using first = await AgentUnderTest.start(setup(null));
   await using second = await AgentUnderTest.prepare(setup(manager));
   second.edit((config) => {
@@ -166,7 +166,7 @@ test('a manager that is not there is told of once, and the agent goes on', async
 });
 
 test('a manager that goes away while the agent runs is told of once', async () => {
-  using manager = ServiceManager.atPath();
+  using manager = NotifiedService.atPath();
   await using agent = await AgentUnderTest.start(setup(manager));
   manager.close();
   await agent.reload();
@@ -176,7 +176,7 @@ test('a manager that goes away while the agent runs is told of once', async () =
 });
 
 test('a manager that hangs does not stop the agent, and hears every state later', async () => {
-  using manager = ServiceManager.atPath();
+  using manager = NotifiedService.atPath();
   await using agent = await AgentUnderTest.start(setup(manager));
   await manager.until('READY', ({ states }) => states.length === 1);
   manager.deafen();
@@ -201,7 +201,7 @@ function mappedKib(pid: number, name: string): number {
 }
 
 test('without a manager nothing is loaded for it; with one it costs little memory', async (t) => {
-  using manager = ServiceManager.atPath();
+  using manager = NotifiedService.atPath();
   await using alone = await AgentUnderTest.start(setup(null));
   await using served = await AgentUnderTest.start(setup(manager));
   assert.equal(mappedKib(alone.pid, 'koffi'), 0);

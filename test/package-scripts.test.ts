@@ -27,12 +27,17 @@ let root = '';
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'tidegate-scripts-'));
   mkdirSync(state(), { recursive: true });
+  mkdirSync(join(root, 'var/lib/misc'));
   for (const name of names) writeFileSync(join(root, name), maintainerScript(name));
 });
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
 function state(...below: string[]): string {
   return join(root, 'var/lib/tidegate', ...below);
+}
+
+function note(): string {
+  return join(root, 'var/lib/misc/tidegate-unsent');
 }
 
 function run(name: (typeof names)[number], ...args: string[]) {
@@ -98,14 +103,14 @@ test('removal keeps the state; purge deletes it and says what was in it', () => 
   mkdirSync(state('out'));
   writeFileSync(state('out', 'events.jsonl'), '{}\n');
   writeFileSync(state('.hidden'), 'x');
-  writeFileSync(state('unsent'), 'cloud/at-least-once: 12 events (3456 bytes)\n');
+  writeFileSync(note(), 'cloud/at-least-once: 12 events (3456 bytes)\n');
   assert.equal(run('postrm', 'remove').status, 0);
   assert.ok(existsSync(state('tidegate.db')));
   const { status, stdout } = run('postrm', 'purge');
   assert.equal(status, 0);
   assert.match(stdout, /purge deletes .*\/var\/lib\/tidegate \(\S+\) and the buffer in it/);
   assert.match(stdout, /not sent when the package was removed: cloud\/at-least-once: 12 events/);
-  assert.ok(!existsSync(state()));
+  assert.ok(!existsSync(state()) && !existsSync(note()));
   assert.equal(run('postrm', 'purge').status, 0, 'a second purge finds nothing to do');
 });
 

@@ -95,7 +95,8 @@ test('every command and option is in the man page and in the completions of each
 /** What bash offers for the last word. */
 function offered(...words: readonly string[]): string[] {
   const file = join(folder, 'completion.bash');
-  const ask = `COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _tidegate; printf '%s\\n' "\${COMPREPLY[@]}"`;
+  const asked = 'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _tidegate;';
+  const ask = `${asked} printf '%s\\n' "\${COMPREPLY[@]}"`;
   writeFileSync(file, `${completion('bash-completion')}\ncompopt() { :; }\n${ask}\n`);
   const { status, stdout, stderr } = spawnSync('bash', [file, 'tidegate', ...words], {
     encoding: 'utf8',
@@ -121,7 +122,7 @@ test('the scripts are what their shells can read', () => {
   writeFileSync(file, completion('bash-completion'));
   execFileSync('bash', ['-n', file]);
   for (const shell of ['zsh', 'fish'] as const) {
-    // Few machines have these two; what goes wrong in generated lines is a quote in somebody's prose.
+    // Few machines have these two; what goes wrong is a quote in somebody's prose.
     for (const line of completion(shell).split('\n')) {
       const bare = line.replaceAll(/\\\\|\\'|'\\''/g, '').replace(/#.*/, '');
       assert.equal(bare.split("'").length % 2, 1, `${shell}: ${line}`);

@@ -18,9 +18,15 @@ const home = 'usr/lib/tidegate';
 const packages = new BuiltPackages();
 after(() => packages[Symbol.dispose]());
 
-const { version } = JSON.parse(
-  readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
-) as { version: string };
+function ofRepository<T>(name: string): T {
+  return JSON.parse(readFileSync(new URL(`../${name}`, import.meta.url), 'utf8')) as T;
+}
+
+type Manifest = { version: string; dependencies: Record<string, string> };
+type Lock = { packages: Record<string, { version: string; dev?: true } | undefined> };
+const manifest = ofRepository<Manifest>('package.json');
+const lock = ofRepository<Lock>('package-lock.json');
+const { version } = manifest;
 
 function control(arch: 'amd64' | 'arm64', field: string): string {
   return execFileSync('dpkg-deb', ['-f', packages.deb(arch), field], { encoding: 'utf8' }).trim();
@@ -169,6 +175,13 @@ interface Bill {
   }[];
 }
 
+/** Where what the bill lists lies when npm installs it. */
+function listed({ components }: Bill): string[] {
+  return components.flatMap(({ properties }) =>
+    (properties ?? []).filter(({ name }) => name === 'tidegate:path').map(({ value }) => value),
+  );
+}
+
 /** Folders below node_modules with a manifest of a name: what is shipped. */
 function shipped(tree: string): string[] {
   return filesBelow(join(tree, home))
@@ -181,14 +194,15 @@ test('the SBOM lists the runtime and every package that is shipped, and nothing 
     const tree = packages.tree(arch);
     const file = join(tree, 'usr/share/doc/tidegate/sbom.cdx.json');
     const bill = JSON.parse(readFileSync(file, 'utf8')) as Bill;
-    const paths = bill.components.flatMap(({ properties }) =>
-      (properties ?? []).filter(({ name }) => name === 'tidegate:path').map(({ value }) => value),
-    );
-    assert.deepEqual(paths.toSorted(), shipped(tree).toSorted());
+    const paths = listed(bill);
+    const direct = Object.keys(manifest.dependencies).map((name) => `node_modules/${name}`);
+    const missing = [...shipped(tree), ...direct].filter((path) => !paths.includes(path));
+    assert.deepEqual(missing, [], 'shipped as it is, or part of the bundle');
+    const needless = paths.filter((path) => lock.packages[path]?.dev !== undefined);
+    assert.deepEqual(needless, [], 'only for those who work on it');
     const runtime = bill.components.find(({ name }) => name === 'node');
     assert.match(runtime?.version ?? '', /^24\./);
-    const manifest = join(tree, home, 'node_modules/mqtt/package.json');
-    const mqtt = (JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version;
+    const mqtt = lock.packages['node_modules/mqtt']?.version;
     assert.ok(bill.components.some(({ purl }) => purl === `pkg:npm/mqtt@${mqtt}`));
     assert.match(bill.serialNumber, /^urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
   }
@@ -200,7 +214,9 @@ test('the licence of every package that is shipped is there, with an owner and a
     const copyright = readFileSync(join(tree, 'usr/share/doc/tidegate/copyright'), 'utf8');
     const stanzas = copyright.split(/\n\n(?=Files: )/).slice(1);
     const files = stanzas.map((stanza) => /^Files: (\S+)$/m.exec(stanza)?.[1]);
-    const wanted = shipped(tree).map((path) => `${home}/${path}/*`);
+    const file = join(tree, 'usr/share/doc/tidegate/sbom.cdx.json');
+    const paths = listed(JSON.parse(readFileSync(file, 'utf8')) as Bill);
+    const wanted = paths.map((path) => `${home}/${path}/*`);
     assert.deepEqual(files.toSorted(), ['*', `${home}/bin/node`, ...wanted].toSorted());
     for (const stanza of stanzas) {
       assert.match(stanza, /^Copyright: \S.{5,}$/m);

@@ -1,6 +1,6 @@
 /**
  * The system-call filter of the unit holds: an agent (AgentUnderTest, in every-seat.ts) with
- * everything in use asks for no call that it does not list, but for those that have another way; and
+ * all in use asks for no call that it does not list, but for those that have another way; and
  * confined by that filter, and by that of address families, it does all of it.
  */
 import assert from 'node:assert/strict';
@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { confined } from './support/confined.ts';
 import { EverySeat } from './support/every-seat.ts';
-import { ServiceManager } from './support/service.ts';
+import { NotifiedService } from './support/service.ts';
 import { readCalls } from './support/strace.ts';
 import { allowedCalls, allowedFamilies } from './support/unit-file.ts';
 
@@ -38,7 +38,7 @@ after(async () => {
 
 test('the agent makes no system call that the unit’s filter does not list', async (t) => {
   const file = join(folder, 'trace');
-  using manager = ServiceManager.atPath();
+  using manager = NotifiedService.atPath();
   await servers.walk(manager, ['strace', '-f', '-qq', '-s', '0', '-e', 'signal=none', '-o', file]);
   const calls = readCalls(readFileSync(file, 'utf8'));
   const allowed = allowedCalls();
@@ -62,7 +62,7 @@ test('the agent makes no system call that the unit’s filter does not list', as
 });
 
 test('confined by the unit’s filters, it does all that it does without them', async () => {
-  using manager = ServiceManager.atPath();
+  using manager = NotifiedService.atPath();
   const status = await servers.walk(manager, confined);
   assert.ok(status.includes('Seccomp:\t2'), 'a filter is in force');
   assert.ok(status.includes('NoNewPrivs:\t1'));

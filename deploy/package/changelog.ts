@@ -1,5 +1,5 @@
 /**
- * Debian's changelog from CHANGELOG.md: one entry a version, newest first, its points word for word.
+ * Debian's changelog from CHANGELOG.md: one entry a version, newest first, its points as they are.
  *
  * A version that is being built and has no heading of its own (`--version`, for tests of upgrades)
  * gets an entry on top. Dates of releases stand in the headings; what has none has the commit's.

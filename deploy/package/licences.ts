@@ -1,6 +1,6 @@
 /**
  * The `copyright` file of the package (DEP-5): who owns each part and under which terms, with the
- * terms as their owners wrote them. One stanza for us, one for the runtime, one for each dependency.
+ * terms as their owners wrote them. One stanza for us, one for the runtime, one a dependency.
  *
  * It refuses what nobody looked at: a licence that is not in `known`, and a dependency without a
  * text. The few packages that hold only a binary have theirs in the package that they belong to.

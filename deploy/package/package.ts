@@ -60,7 +60,8 @@ async function make(target: Target, folder: string, options: Options): Promise<s
 function deliver(file: string, out: string, arch: string): Made {
   const { size: bytes } = statSync(file);
   if (bytes > packageBytesMost) {
-    const sizes = `${file} has ${(bytes / megabyte).toFixed(1)} MB, ${packageBytesMost / megabyte} are allowed`;
+    const size = (bytes / megabyte).toFixed(1);
+    const sizes = `${file} has ${size} MB, ${packageBytesMost / megabyte} are allowed`;
     throw new Refusal(sizes, 'deploy/package/prune.ts decides what goes along.');
   }
   const sha256 = createHash('sha256').update(readFileSync(file)).digest('hex');

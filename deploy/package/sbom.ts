@@ -57,12 +57,13 @@ export interface Parts {
 export function billOfMaterials(parts: Parts): string {
   const { manifest, version, target, epoch, dependencies, staged } = parts;
   const lock = JSON.parse(readFileSync(join(staged, 'package-lock.json'), 'utf8')) as Lock;
+  const purl = `pkg:generic/${manifest.name}@${version}?arch=${target.debian}`;
   const self: Component = {
     type: 'application',
-    'bom-ref': `pkg:deb/${manifest.name}@${version}?arch=${target.debian}`,
+    'bom-ref': purl,
     name: manifest.name,
     version,
-    purl: `pkg:deb/${manifest.name}@${version}?arch=${target.debian}`,
+    purl,
     licenses: [{ license: { id: manifest.license } }],
   };
   const runtime = runtimeOf(parts);

@@ -1,5 +1,7 @@
-/** Words of a text in lines of at most so many columns; a longer word has a line of its own.
- * For texts that are read as source (a man page, a changelog) as well as shown. */
+/**
+ * Words of a text in lines of at most so many columns; a longer word has a line of its own. For
+ * texts that are read as source (a man page, a changelog) as well as shown.
+ */
 export function wrap(text: string, columns: number): string[] {
   const lines: string[] = [];
   let line = '';

@@ -1,6 +1,6 @@
 /**
- * What `systemd-analyze security --offline=true` says of a unit file: its exposure (0 to 10, less is
- * better), and each setting that adds to it. Nothing is judged here; the tool of the machine is
+ * What `systemd-analyze security --offline=true` says of a unit file: its exposure (0 to 10, less
+ * is better), and each setting that adds to it. Nothing is judged here; the tool of the machine is
  * asked, so that a figure can be had again by anybody with the same systemd.
  */
 import { spawnSync } from 'node:child_process';

@@ -52,7 +52,8 @@ export function showComparison({ systemd, units, remains }: Comparison): string 
     return `  ${name}${exposure.toFixed(1).padStart(4)}  ${bar(exposure)}`;
   });
   const rest = remains.map(({ setting, exposure, reason }) => {
-    return `  ${setting.padEnd(columns.setting)}${exposure.toFixed(1)}  ${reason ?? 'NOT EXPLAINED'}`;
+    const why = reason ?? 'NOT EXPLAINED';
+    return `  ${setting.padEnd(columns.setting)}${exposure.toFixed(1)}  ${why}`;
   });
   return [
     `exposure, 0 to 10, less is better (systemd-analyze security, systemd ${systemd}):`,

@@ -1,6 +1,6 @@
 /**
- * A shorter life on a newer Debian: its libc, its systemd, its dpkg. Installed, used, upgraded under
- * load, purged.
+ * A shorter life on a newer Debian: its libc, its systemd, its dpkg. Installed, used, upgraded
+ * under load, purged.
  */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';

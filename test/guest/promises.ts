@@ -20,7 +20,7 @@ const life = {
   'notify.reload': 'systemctl reload brings the new config in: RELOADING, then READY, are told',
   'notify.refused': 'a reload of a bad file is refused, and the old config runs on',
   'sandbox.features':
-    'TLS, log-in, dead letters, Kafka, NATS and fleet with nobody there: all run in the sandbox, without a restart',
+    'TLS, log-in, dead letters; Kafka, NATS and fleet with nobody there: sandboxed, no restart',
   'sandbox.calls': 'in the whole life the sandbox refused no system call',
   'sandbox.walls': 'the sandbox holds: no writing outside of the state, no other process in sight',
   'watchdog.restart': 'a hung agent is ended by the watchdog and started again',

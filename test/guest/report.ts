@@ -41,6 +41,13 @@ export interface Arrived {
 
 const msPerSecond = 1_000;
 
+/** What was wrong, and the first line of the scenario that found it. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const at = error.stack?.split('\n').find((line) => line.includes('/test/guest/')) ?? '';
+  return `${error.message}\n${at}`;
+}
+
 export class Report {
   readonly #port: number;
 
@@ -73,8 +80,7 @@ export class Report {
     try {
       this.tell({ kind: 'check', name, seen: true, detail: await show() });
     } catch (error) {
-      const because = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      this.tell({ kind: 'check', name, seen: false, detail: {}, because });
+      this.tell({ kind: 'check', name, seen: false, detail: {}, because: reasonOf(error) });
     }
   }
 
@@ -83,8 +89,7 @@ export class Report {
     try {
       await this.step(text, work);
     } catch (error) {
-      const because = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      this.tell({ kind: 'step', text: `${text} broke off: ${because}`, seconds: null });
+      this.tell({ kind: 'step', text: `${text} broke off: ${reasonOf(error)}`, seconds: null });
     }
   }
 }

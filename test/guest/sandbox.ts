@@ -80,7 +80,8 @@ async function everythingRuns(machine: Machine): Promise<Detail> {
   for (const name of ['server.pem', 'server.key']) {
     await owned(`${folder}/${name}`, readFileSync(`${carried}/${name}`));
   }
-  const password = `printf '%s\\n' '${user.password}' | tidegate password ${folder}/users ${user.name}`;
+  const add = `tidegate password ${folder}/users ${user.name}`;
+  const password = `printf '%s\\n' '${user.password}' | ${add}`;
   await must('sh', '-c', password);
   await owned(`${folder}/users`, readFileSync(`${folder}/users`));
   writeFileSync(configFile, everything(trust));
@@ -140,12 +141,13 @@ async function publishOverTls(topic: string, count: number): Promise<void> {
 /** Tried from inside of the agent's mounts, as its user. */
 const probe = `
   const fs = require('node:fs');
-  const tries = ['/etc/x', '/etc/tidegate/x', '/usr/lib/tidegate/x', '/x', '/run/x', '/home/x'];
-  const wrote = tries.filter((path) => { try { fs.writeFileSync(path, ''); return true; } catch {} });
+  const tries = ['/etc/x', '/etc/tidegate/x', '/usr/lib/tidegate/x', '/x', '/run/x', '/srv/x'];
+  const wrote = tries.filter((path) => {
+    try { fs.writeFileSync(path, ''); return true; } catch {} });
   const seen = fs.readdirSync('/proc').filter((name) => Number(name) > 0).map((pid) => {
     try { return [pid, fs.statSync('/proc/' + pid).uid]; } catch { return [pid, null]; }
   });
-  const secret = ['/etc/shadow', '/root', '/home/x', '/dev/vda'].filter((path) => {
+  const secret = ['/etc/shadow', '/root', '/srv/x', '/dev/vda'].filter((path) => {
     try { fs.accessSync(path, fs.constants.R_OK); return true; } catch {} });
   console.log(JSON.stringify({ wrote, seen, secret, uid: process.getuid() }));`;
 

@@ -20,7 +20,7 @@ import { type Kafka, startKafka } from './kafka.ts';
 import { type Mosquitto, startMosquitto } from './mosquitto.ts';
 import { type NatsServer, startNats } from './nats.ts';
 import { freePorts } from './ports.ts';
-import type { ServiceManager } from './service.ts';
+import type { NotifiedService } from './service.ts';
 
 const withinMs = 40_000;
 const password = 'of the pump';
@@ -62,7 +62,7 @@ export class EverySeat {
    * @param wrap put in front of its command
    * @returns lines of its /proc/PID/status while it ran
    */
-  async walk(manager: ServiceManager, wrap: readonly string[]): Promise<string[]> {
+  async walk(manager: NotifiedService, wrap: readonly string[]): Promise<string[]> {
     await using agent = await this.#prepare(manager, wrap);
     const [webPort = 0, brokerPort = 0] = await freePorts(2);
     agent.edit(({ mqtt: { listeners } }) => {
@@ -85,7 +85,7 @@ export class EverySeat {
     return status;
   }
 
-  async #prepare(manager: ServiceManager, wrap: readonly string[]): Promise<AgentUnderTest> {
+  async #prepare(manager: NotifiedService, wrap: readonly string[]): Promise<AgentUnderTest> {
     const server = this.#ca.sign('server', { altNames: 'DNS:localhost,IP:127.0.0.1' });
     const kafka = { brokers: [this.#kafka.bootstrap], createTopics: true, compression: 'zstd' };
     return await AgentUnderTest.prepare({

@@ -3,7 +3,7 @@
  * what a disk looks like after the power went.
  *
  * Killing qemu alone would be a gentle power cut: what the guest wrote and never flushed is in the
- * host's memory and reaches the file. So the guest's disk is watched by qemu's `blklogwrites`, which
+ * host's memory and reaches the file. The disk is watched by qemu's `blklogwrites`, which
  * notes every write and every flush in order (the format of the kernel's dm-log-writes). After the
  * kill the disk is made again from the image: all writes up to the last flush that completed, and
  * of those behind it a random part, in place of a disk's own volatile cache. Nothing may rely on

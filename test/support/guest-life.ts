@@ -156,7 +156,7 @@ function seconds(since: number): string {
   return `${((performance.now() - since) / msPerSecond).toFixed(1)} s`;
 }
 
-/** @throws Error when there is no image or no package; what a guest fails to show is told instead */
+/** @throws Error when there is no image or no package; what a guest fails to show is told */
 export async function live(setup: LifeSetup): Promise<Life> {
   const { say } = setup;
   const folder = mkdtempSync(join(tmpdir(), 'tidegate-guest-'));

@@ -20,7 +20,8 @@ const repackWithinMs = 120_000;
 const laterVersion = '99.0.0';
 const earlierVersion = '0.0.1';
 const packagedChange = '\n# A later version says more about its config here.\n';
-const layoutPattern = /^([a-z_]*layout[a-z_]*=['"]?)(\d+)/im;
+/** In preinst: the newest layout that this version can read. */
+const layoutPattern = /^(known=)(\d+)$/m;
 
 /**
  * @param given a package that is there already; else one is built

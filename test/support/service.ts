@@ -25,7 +25,7 @@ export interface Told {
   readonly atMs: number;
 }
 
-export class ServiceManager {
+export class NotifiedService {
   /** As NOTIFY_SOCKET says it. */
   readonly name: string;
   readonly told: Told[] = [];
@@ -46,14 +46,14 @@ export class ServiceManager {
   }
 
   /** With a path of its own. */
-  static atPath(): ServiceManager {
+  static atPath(): NotifiedService {
     const folder = mkdtempSync(join(tmpdir(), 'tidegate-notify-'));
-    return new ServiceManager(join(folder, 'notify'), folder);
+    return new NotifiedService(join(folder, 'notify'), folder);
   }
 
   /** In the abstract name space. */
-  static abstract(): ServiceManager {
-    return new ServiceManager(`@tidegate-test-${process.pid}-${Date.now()}`, null);
+  static abstract(): NotifiedService {
+    return new NotifiedService(`@tidegate-test-${process.pid}-${Date.now()}`, null);
   }
 
   /** For the agent; with a watchdog that wants to hear of it within this. */

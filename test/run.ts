@@ -16,10 +16,10 @@ import { spec } from 'node:test/reporters';
 import { provision } from './support/provision.ts';
 
 const root = join(import.meta.dirname, '..');
-const heavyMark = /startKafka|AgentUnderTest|startMosquitto|startNats|runDemo|main\.ts/;
+const heavyMark = /guest-life|startKafka|AgentUnderTest|startMosquitto|startNats|runDemo|main\.ts/;
 const lightAtOnce = 2;
 const heavyAtOnce = 1;
-const testTimeoutMs = 300_000;
+const testTimeoutMs = 900_000;
 const longTestTimeoutMs = 3_600_000;
 const totalPattern = /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) ([\d.]+)$/;
 

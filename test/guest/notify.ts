@@ -49,23 +49,34 @@ async function reloads(before: string): Promise<Detail> {
   assert.notEqual(withMore, before, 'the packaged config has no mqtt.listeners');
   const pid = await mainPid();
   const since = await journalEnd();
-  await must('systemctl', 'log-level', 'debug');
-  writeFileSync(configFile, withMore);
-  const started = performance.now();
-  await must('systemctl', 'reload', unit);
-  const returned = performance.now() - started;
-  const atOnce = await accepts(secondPort);
-  await until('the new listener takes connections', reloadWithinMs, () => accepts(secondPort));
-  writeFileSync(configFile, before);
-  await must('systemctl', 'reload', unit);
-  await until('it is gone again', reloadWithinMs, async () => !(await accepts(secondPort)));
-  await must('systemctl', 'log-level', 'info');
+  const detail = await withDebug(async () => {
+    writeFileSync(configFile, withMore);
+    const started = performance.now();
+    await must('systemctl', 'reload', unit);
+    const returnedMs = Math.round(performance.now() - started);
+    const ranWhenItReturned = await accepts(secondPort);
+    await until('the new listener takes connections', reloadWithinMs, () => accepts(secondPort));
+    writeFileSync(configFile, before);
+    await must('systemctl', 'reload', unit);
+    await until('it is gone again', reloadWithinMs, async () => !(await accepts(secondPort)));
+    return { returnedMs, ranWhenItReturned };
+  });
   const told = (await journal(since, '_PID=1'))
     .split('\n')
     .flatMap((line) => /notification message.*\b(RELOADING|READY)=1/.exec(line)?.[1] ?? []);
   assert.deepEqual(told, ['RELOADING', 'READY', 'RELOADING', 'READY']);
   assert.equal(await mainPid(), pid);
-  return { told, returnedMs: Math.round(returned), ranWhenItReturned: atOnce };
+  return { told, ...detail };
+}
+
+/** While PID 1 logs what it is told. */
+async function withDebug<T>(work: () => Promise<T>): Promise<T> {
+  await must('systemctl', 'log-level', 'debug');
+  try {
+    return await work();
+  } finally {
+    await must('systemctl', 'log-level', 'info');
+  }
 }
 
 export async function degraded(): Promise<string | null> {

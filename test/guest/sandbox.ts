@@ -13,7 +13,7 @@ import { connect } from 'node:tls';
 import { AckScanner, packet, packetTypes, publishPacket, text, u16 } from '../support/packets.ts';
 import { bufferFile, configFile, type Machine, output } from './machine.ts';
 import type { Detail } from './report.ts';
-import { ask, journal, mainPid, must, run, show, unit, until, untilActive } from './system.ts';
+import { ask, journal, mainPid, must, show, unit, until, untilActive } from './system.ts';
 
 const folder = '/etc/tidegate';
 const carried = '/mnt/tls';
@@ -71,7 +71,7 @@ export async function sandboxed(machine: Machine): Promise<void> {
   writeFileSync(configFile, before);
   await must('systemctl', 'restart', unit);
   for (const upstream of ['cloud', 'mesh']) {
-    await run('tidegate', 'buffer', 'forget', upstream);
+    await must('tidegate', 'buffer', 'forget', upstream, '--config', configFile);
   }
 }
 
@@ -91,7 +91,7 @@ async function everythingRuns(machine: Machine): Promise<Detail> {
   await publishOverTls('noisy', publishes);
   await publishOverTls('side', publishes);
   const waiting = await until('both lanes try, letters are buried', withinMs, () => laneStates());
-  const dead = await must('tidegate', 'dead', 'list', '--json');
+  const dead = await must('tidegate', 'dead', 'list', '--config', configFile, '--json');
   const verified = await must('tidegate', 'buffer', 'verify', bufferFile);
   await must('systemctl', 'reload', unit);
   await machine.load(publishes, publishes);

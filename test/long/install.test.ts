@@ -5,9 +5,9 @@
  */
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
-import { type Part, promises } from './guest/promises.ts';
-import { type Life, live } from './support/guest-life.ts';
-import { seedOfRun } from './support/random.ts';
+import { type Part, promises } from '../guest/promises.ts';
+import { type Life, live } from '../support/guest-life.ts';
+import { seedOfRun } from '../support/random.ts';
 
 const parts: readonly Part[] = ['life', 'after'];
 const runWithinMs = 900_000;

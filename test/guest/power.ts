@@ -24,7 +24,7 @@ export async function afterPowerCut(machine: Machine): Promise<void> {
   await report.part('the backlog drains', () => drained());
   report.tell({ kind: 'arrived', of: everythingArrived(output) });
   await report.check('power.verified', async () => {
-    return { said: (await must('tidegate', 'buffer', 'verify', bufferFile)).trim() };
+    return { said: (await must('tidegate', 'buffer', 'verify', '--buffer', bufferFile)).trim() };
   });
   await report.check('power.goesOn', async () => {
     await machine.load(load.messages, load.perSecond);

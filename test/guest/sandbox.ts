@@ -92,7 +92,7 @@ async function everythingRuns(machine: Machine): Promise<Detail> {
   await publishOverTls('side', publishes);
   const waiting = await until('both lanes try, letters are buried', withinMs, () => laneStates());
   const dead = await must('tidegate', 'dead', 'list', '--config', configFile, '--json');
-  const verified = await must('tidegate', 'buffer', 'verify', bufferFile);
+  const verified = await must('tidegate', 'buffer', 'verify', '--buffer', bufferFile);
   await must('systemctl', 'reload', unit);
   await machine.load(publishes, publishes);
   await machine.settled();

@@ -76,7 +76,7 @@ async function stage(
 
 async function main(args: readonly string[]): Promise<number> {
   if (!buildCore()) return 70;
-  const lacking = provision();
+  const lacking = provision(args.includes('--long'));
   if (lacking !== null) {
     process.stderr.write(`${lacking}\n`);
     return 69;

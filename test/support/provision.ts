@@ -13,6 +13,8 @@ interface Tool {
   readonly for: string;
   /** Not needed when a Kafka is given by TIDEGATE_TEST_KAFKA. */
   readonly kafka?: true;
+  /** Only the long tests need it. */
+  readonly long?: true;
 }
 
 const jres = ['openjdk-17-jre-headless', 'openjdk-21-jre-headless', 'openjdk-25-jre-headless'];
@@ -28,8 +30,13 @@ const tools: readonly Tool[] = [
   { command: 'mandoc', packages: ['mandoc'], for: 'the man page' },
   { command: 'shellcheck', packages: ['shellcheck'], for: 'their scripts' },
   { command: 'systemd-analyze', packages: ['systemd'], for: 'the unit' },
-  { command: 'debootstrap', packages: ['debootstrap'], for: 'a Debian to install on' },
-  { command: 'qemu-system-x86_64', packages: ['qemu-system-x86'], for: 'the machine it runs on' },
+  { command: 'debootstrap', packages: ['debootstrap'], for: 'a Debian to install on', long: true },
+  {
+    command: 'qemu-system-x86_64',
+    packages: ['qemu-system-x86'],
+    for: 'the machine it runs on',
+    long: true,
+  },
   { command: 'java', packages: jres, for: 'Apache Kafka, Java 17 or later', kafka: true },
   { command: 'mvn', packages: ['maven'], for: 'the jars of Apache Kafka', kafka: true },
 ];
@@ -51,9 +58,10 @@ function javaVersion(): number {
   return Number(/version "(\d+)/.exec(stderr)?.[1] ?? 0);
 }
 
-function missing(): Tool[] {
+function missing(long: boolean): Tool[] {
   const kafkaGiven = (process.env.TIDEGATE_TEST_KAFKA ?? '') !== '';
-  return tools.filter((tool) => !(kafkaGiven && tool.kafka === true) && !present(tool));
+  const wanted = tools.filter((tool) => long || tool.long !== true);
+  return wanted.filter((tool) => !(kafkaGiven && tool.kafka === true) && !present(tool));
 }
 
 function isDebian(): boolean {
@@ -81,11 +89,11 @@ function install(absent: readonly Tool[]): void {
 }
 
 /** Returns null when everything is there, else the sentences to print before stopping. */
-export function provision(): string | null {
-  let absent = missing();
+export function provision(long: boolean): string | null {
+  let absent = missing(long);
   if (absent.length > 0 && isDebian() && process.getuid?.() === 0) {
     install(absent);
-    absent = missing();
+    absent = missing(long);
   }
   if (absent.length === 0) return null;
   const list = absent.map((tool) => `  ${tool.command.padEnd(10)} ${tool.for}`);

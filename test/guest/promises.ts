@@ -21,7 +21,8 @@ const life = {
   'notify.refused': 'a reload of a bad file is refused, and the old config runs on',
   'sandbox.features':
     'TLS, log-in, dead letters; Kafka, NATS and fleet with nobody there: sandboxed, no restart',
-  'sandbox.calls': 'in the whole life the sandbox refused no system call',
+  'sandbox.calls':
+    'in a whole life the sandbox refuses no call that has no other way: io_uring, clone3 alone',
   'sandbox.walls': 'the sandbox holds: no writing outside of the state, no other process in sight',
   'watchdog.restart': 'a hung agent is ended by the watchdog and started again',
   'watchdog.ledger': 'what was acknowledged before the agent hung arrives',
@@ -62,7 +63,7 @@ const newer = {
   'newer.ready': 'on the next Debian the package installs without a network and is READY',
   'newer.first': 'on the next Debian what devices publish arrives',
   'newer.upgrade': 'on the next Debian an upgrade under load loses nothing that was acknowledged',
-  'newer.calls': 'on the next Debian the sandbox refuses no system call',
+  'newer.calls': 'on the next Debian the sandbox refuses no call but these',
   'newer.remove': 'on the next Debian removing and purging leave nothing running',
 } as const;
 

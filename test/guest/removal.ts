@@ -3,10 +3,11 @@
  * buffer meanwhile. To have such a backlog, the upstream is paused first.
  */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { bufferFile, configFile, dpkg, type Machine, output } from './machine.ts';
 import type { Detail } from './report.ts';
 import { must, run, untilActive } from './system.ts';
+import { installUnattended } from './upgrade.ts';
 
 const backlog = { messages: 200, perSecond: 200 } as const;
 const withinMs = 60_000;
@@ -25,7 +26,7 @@ export async function removed(machine: Machine): Promise<void> {
     return { seconds, ...(await nothingRuns()) };
   });
   await report.check('remove.reinstalled', async () => {
-    const { code, said, seconds } = await dpkg('--install', machine.package('next'));
+    const { code, said, seconds } = await installUnattended(machine.package('next'));
     assert.equal(code, 0, said);
     assert.equal(readFileSync(configFile, 'utf8'), config);
     await untilActive(withinMs);
@@ -33,10 +34,18 @@ export async function removed(machine: Machine): Promise<void> {
   });
 }
 
+/** Its program is the package's Node, also once that file is gone. */
+function isOfThePackage(pid: string): boolean {
+  try {
+    return /^\d+$/.test(pid) && readlinkSync(`/proc/${pid}/exe`).startsWith('/usr/lib/tidegate/');
+  } catch {
+    return false; // a thread of the kernel, or it ended meanwhile
+  }
+}
+
 /** Neither a process of the user nor the unit. */
 export async function nothingRuns(): Promise<Detail> {
-  const { out } = await run('sh', '-c', 'grep -l tidegate/agent/main /proc/[0-9]*/cmdline');
-  const running = out.split('\n').filter((path) => path !== '' && !path.includes('self'));
+  const running = readdirSync('/proc').filter((name) => isOfThePackage(name));
   assert.deepEqual(running, []);
   const { code, said } = await run('systemctl', 'is-active', 'tidegate');
   assert.notEqual(code, 0, said);

@@ -24,6 +24,14 @@ const user = { name: 'robot-1', password: 'a password of the test' } as const;
 /** Of ours: systemd's own services have filters too, and are refused something all the time. */
 const refusedCall = /(type=1326|SECCOMP).*exe="\/usr\/lib\/tidegate\//;
 const lettersWanted = 5;
+/**
+ * Answered with ENOSYS, as by an older kernel, for which libuv and the C library have another way:
+ * io_uring is not in the filter, clone3 hides its flags from a filter that forbids namespaces.
+ */
+const hasAnotherWay: Readonly<Record<string, string>> = {
+  '425': 'io_uring_setup',
+  '435': 'clone3',
+};
 const publishes = 30;
 const callsShown = 5;
 
@@ -175,9 +183,10 @@ export async function refusedCalls(): Promise<Detail> {
   const lines = (await journal(null)).split('\n');
   const calls = lines.filter((line) => refusedCall.test(line));
   const numbers = calls.map((line) => /syscall=(\d+)/.exec(line)?.[1] ?? line);
-  assert.deepEqual([...new Set(numbers)], [], calls.slice(0, callsShown).join('\n'));
+  const surprises = [...new Set(numbers)].filter((number) => !(number in hasAnotherWay));
+  assert.deepEqual(surprises, [], calls.slice(0, callsShown).join('\n'));
   // That such lines are written at all: those of systemd's own services are.
   const ofOthers = lines.filter((line) => /type=1326/.test(line)).length;
   assert.ok(ofOthers > 0, 'the kernel logs no refused call of anybody');
-  return { ofOthers };
+  return { ofOthers, answeredWithEnosys: [...new Set(numbers)] };
 }

@@ -4,8 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { configFile, type Installed, type Machine, type PackageName } from './machine.ts';
-import { ask, run, show, until } from './system.ts';
+import { configFile, dpkg, type Installed, type Machine, type PackageName } from './machine.ts';
+import { ask, show, until } from './system.ts';
 
 const load = { before: 150, after: 150, perSecond: 150 } as const;
 const withinMs = 90_000;
@@ -17,12 +17,9 @@ export async function runningVersion(): Promise<string> {
   });
 }
 
-/** apt as an unattended installer calls it: a changed config is kept without asking. */
-export async function aptInstall(path: string, ...more: readonly string[]): Promise<Installed> {
-  const started = performance.now();
-  const keep = ['-o', 'Dpkg::Options::=--force-confdef', '-o', 'Dpkg::Options::=--force-confold'];
-  const { code, said } = await run('apt-get', 'install', '-y', ...keep, ...more, path);
-  return { code, said, seconds: Math.round(performance.now() - started) / 1_000 };
+/** As an unattended installer does it: a changed config is kept without asking. */
+export async function installUnattended(path: string): Promise<Installed> {
+  return await dpkg('--force-confdef', '--force-confold', '--install', path);
 }
 
 /** Under load from before to after. */
@@ -30,7 +27,7 @@ export async function upgradeUnderLoad(machine: Machine, to: PackageName): Promi
   const { devices } = machine;
   devices.publish(load.perSecond);
   await devices.acknowledgedMore(load.before, withinMs);
-  const done = await aptInstall(machine.package(to));
+  const done = await installUnattended(machine.package(to));
   await devices.acknowledgedMore(load.after, withinMs);
   await devices.rest(withinMs);
   return done;

@@ -153,6 +153,7 @@ test('a small config gets every default', () => {
     ageMs: 7 * 86_400_000,
     whenFull: 'hold',
     commitEveryMs: 0,
+    compression: 'none',
   });
   assert.deepEqual(config.http, { bind: { host: '127.0.0.1', port: 8080 } });
   assert.deepEqual([config.log.level, config.stopWithinMs], ['info', 5_000]);

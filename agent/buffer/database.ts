@@ -34,8 +34,8 @@ const writerCacheKib = 4_096;
 const readerCacheKib = 1_024;
 
 /** Step n makes layout n+1 from layout n. */
-export const migrations: readonly string[] = ['schema.sql', 'schema-2.sql'].map((name) =>
-  readFileSync(new URL(`./${name}`, import.meta.url), 'utf8'),
+export const migrations: readonly string[] = ['schema.sql', 'schema-2.sql', 'schema-3.sql'].map(
+  (name) => readFileSync(new URL(`./${name}`, import.meta.url), 'utf8'),
 );
 
 /** @param checkpointPages pages in the WAL after which a commit moves them into the file */

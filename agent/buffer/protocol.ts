@@ -9,6 +9,7 @@
  */
 import type { MessagePort } from 'node:worker_threads';
 import type { EventName, Fields, OutcomeCounts } from '../events.ts';
+import type { Compression } from './packing.ts';
 
 export type Delivery = 'at-least-once' | 'at-most-once';
 
@@ -46,6 +47,8 @@ export interface BufferOptions {
   readonly bytes: number;
   readonly ageMs: number;
   readonly whenFull: 'hold' | 'dropOldest';
+  /** Of bodies that are appended from now on; what is in the file is read either way. */
+  readonly compression: Compression;
   readonly reserveBytes: number;
   readonly deadLetterBytes: number;
 }

@@ -14,6 +14,7 @@ import {
 } from './database.ts';
 import { factsOf, gaugesOf, statOf } from './gauges.ts';
 import { loadState } from './log-state.ts';
+import { unpack } from './packing.ts';
 import type { BufferStat, DeadLetter, RouteDefinition } from './protocol.ts';
 import { parseDefinition, type RouteFrames, Routes } from './routes.ts';
 import { eachHead, readMeta, readRoutes, type SegmentHead } from './statements.ts';
@@ -22,7 +23,7 @@ export interface StoredSegment {
   readonly sequence: number;
   readonly firstFrame: number;
   readonly frames: number;
-  /** Empty when the segment was set aside as damaged. */
+  /** Plain, however it is stored. Empty when the segment was set aside as damaged. */
   readonly body: Buffer;
   readonly routes: RouteFrames;
 }
@@ -76,7 +77,10 @@ export class BufferReader {
     }
     if (last === null) return [];
     const rows = this.#rows(fromSegment, last);
-    return rows.map((row) => ({ ...row, routes: JSON.parse(row.routes) as RouteFrames }));
+    return rows.map((row) => {
+      const routes = JSON.parse(row.routes) as RouteFrames;
+      return { ...row, body: unpack(row.body), routes };
+    });
   }
 
   /** A body whose pages SQLite cannot follow is read as empty, and the others are read. */

@@ -6,6 +6,7 @@
  */
 import { messageOf } from '../errors.ts';
 import { openPlain, type Sqlite } from './database.ts';
+import { unpack } from './packing.ts';
 import { eachRawRow, type RawRow, type RawValue } from './raw-pages.ts';
 import type { RouteRow } from './routes.ts';
 import { type CursorRow, cursorColumns } from './statements.ts';
@@ -104,13 +105,17 @@ function readSegments(path: string, visit: (segment: FoundSegment) => void): voi
   const seen = new Set<RawValue>();
   const take = (row: Columns): void => {
     const segment = segmentOf(row);
-    const whole = segment.body.length === segment.bytes || segment.body.length === 0;
-    if (!whole || seen.has(segment.sequence)) return;
+    if (seen.has(segment.sequence) || !isWhole(segment)) return;
     seen.add(segment.sequence);
     visit(segment);
   };
   const error = throughSqlite(path, segmentTable, take);
   if (error !== null) throughPages(path, [[segmentTable, take]]);
+}
+
+/** A body is kept as it is stored; set aside before, it is empty. */
+function isWhole({ body, bytes }: FoundSegment): boolean {
+  return body.length === 0 || body.length === bytes || unpack(body).length === bytes;
 }
 
 /** Upward until an error, then downward to the same place. @returns the error, if any */

@@ -1,4 +1,4 @@
--- The buffer file, layout 1; schema-2.sql makes layout 2 from it. The log is `segment`; every lane
+-- The buffer file, layout 1; schema-N.sql makes layout N from it. The log is `segment`; every lane
 -- is one row of `cursor` on it. Bodies stand last in their rows, so that reading the columns before
 -- them touches no overflow page. Times are milliseconds: `created` by the wall clock, `lived` by
 -- the sum of monotonic time.

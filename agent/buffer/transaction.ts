@@ -24,6 +24,7 @@ import {
   shareBytes,
   toRow,
 } from './log-state.ts';
+import { pack } from './packing.ts';
 import { applyAdvance, beyond, jumpTo, type Work } from './passing.ts';
 import type {
   BufferOptions,
@@ -78,7 +79,7 @@ export function transact(work: Work, task: Task): Done {
   trimStep(work);
   const hold = append ? makeRoom(work, task, append, next) : null;
   const taken = hold === null ? append : null;
-  const routes = taken?.segment ? insert(work, taken.segment) : [];
+  const routes = taken?.segment ? insert(work, task, taken.segment) : [];
   if (taken) work.sql.sessions.apply(taken.sessions, task.livedMs);
   if (taken?.replayed) deleteDead(work, taken.replayed);
   const changed: CursorRow[] = [];
@@ -207,7 +208,7 @@ function incomingBytes(work: Work, lane: LaneState, next: SegmentHead): number {
   return shareBytes(next, work.routes.targeted(next.routes, lane.lane));
 }
 
-function insert(work: Work, segment: SealedSegment): RouteRow[] {
+function insert(work: Work, task: Task, segment: SealedSegment): RouteRow[] {
   const head = headOf(segment);
   if (head.sequence !== work.state.nextSequence) {
     const place = `segment ${head.sequence} where ${work.state.nextSequence} is next`;
@@ -215,7 +216,8 @@ function insert(work: Work, segment: SealedSegment): RouteRow[] {
   }
   const routes = work.routes.unstored(segment.routes);
   for (const route of routes) work.sql.insertRoute(route);
-  work.sql.insertSegment(head, segment.createdMs, Buffer.from(segment.body));
+  const body = pack(Buffer.from(segment.body), task.options.compression);
+  work.sql.insertSegment(head, segment.createdMs, body);
   countSegment(work.state, head);
   for (const lane of work.state.lanes.values()) {
     lane.appended += countBacklog(lane, head, work.routes);

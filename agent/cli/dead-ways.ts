@@ -104,7 +104,8 @@ async function startOf(
   const bytes = Number(readMeta(path, 'limitBytes') ?? bufferDefaultBytes);
   const deadLetterBytes = Math.floor(bytes * deadLetterShare);
   const room = { bytes, reserveBytes: bufferReserveBytes, deadLetterBytes };
-  const options = { path, ...room, ageMs: Number.MAX_SAFE_INTEGER, whenFull: 'hold' as const };
+  const ways = { whenFull: 'hold' as const, compression: 'none' as const };
+  const options = { path, ...room, ...ways, ageMs: Number.MAX_SAFE_INTEGER };
   if (flags.route === undefined) return { options, lanes: [], routes: [] };
   const { routeDefinitionsOf } = await import('../config/derive.ts');
   return { options, lanes: [], routes: routeDefinitionsOf(await configOf(flags, context)) };

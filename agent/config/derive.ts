@@ -48,9 +48,10 @@ export function routeDefinitionsOf(config: Config): RouteDefinition[] {
 }
 
 export function bufferOptionsOf(config: Config): BufferOptions {
-  const { path, bytes, ageMs, whenFull } = config.buffer;
+  const { path, bytes, ageMs, whenFull, compression } = config.buffer;
   const deadLetterBytes = Math.floor(bytes * deadLetterShare);
-  return { path, bytes, ageMs, whenFull, reserveBytes: bufferReserveBytes, deadLetterBytes };
+  const room = { bytes, reserveBytes: bufferReserveBytes, deadLetterBytes };
+  return { path, ...room, ageMs, whenFull, compression };
 }
 
 /** Keys that a running agent cannot change: the buffer is theirs, or every record names them. */

@@ -51,6 +51,7 @@ export function normalise(written: Written): Config {
       ageMs: written.buffer.age,
       whenFull: written.buffer.whenFull,
       commitEveryMs: written.buffer.commitEvery,
+      compression: written.buffer.compression,
     },
     http: written.http === 'off' ? null : { bind: written.http.bind },
     log: written.log,

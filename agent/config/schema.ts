@@ -197,6 +197,13 @@ const buffer = object('The SQLite file that events wait in.', {
     ),
     '0ms',
   ),
+  compression: v.optional(
+    choice(['none', 'zstd'], {
+      prose: 'zstd: less is written for events that compress, for some time of the processor.',
+      change: hot,
+    }),
+    'none',
+  ),
 });
 
 const http = object('/healthz /readyz /metrics /status, and the commands of this machine.', {

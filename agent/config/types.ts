@@ -195,6 +195,7 @@ export interface Config {
     readonly ageMs: number;
     readonly whenFull: 'hold' | 'dropOldest';
     readonly commitEveryMs: number;
+    readonly compression: 'none' | 'zstd';
   };
   readonly http: { readonly bind: Address } | null;
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' };

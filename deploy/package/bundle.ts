@@ -33,6 +33,7 @@ export const keptPackages = [
 const besides = [
   'agent/buffer/schema.sql',
   'agent/buffer/schema-2.sql',
+  'agent/buffer/schema-3.sql',
   'wasm-core/build/core.wasm',
   'package.json',
 ];

@@ -34,7 +34,7 @@ export function tempFolder(): { readonly path: string; remove(): void } {
 
 export function optionsFor(path: string, change: Partial<BufferOptions> = {}): BufferOptions {
   const room = { bytes: 64 * mib, reserveBytes: 64 * kib, deadLetterBytes: 16 * mib };
-  return { path, ...room, ageMs: farAwayMs, whenFull: 'hold', ...change };
+  return { path, ...room, ageMs: farAwayMs, whenFull: 'hold', compression: 'none', ...change };
 }
 
 export function laneSpec(upstream: string, change: Partial<LaneSpec> = {}): LaneSpec {

@@ -1,0 +1,4 @@
+-- Layout 3, made from layout 2: a body in `segment` or `damaged_segment` may be packed
+-- (packing.ts), while `bytes` stays the length of the plain one. No table changes. The number does,
+-- because an older tidegate would take a packed body for a damaged one, set it aside and lose its
+-- frames; so it refuses the file instead.

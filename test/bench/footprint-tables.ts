@@ -63,18 +63,26 @@ function boxTable(box: BoxFigures | string): string[] {
 }
 
 function wearTable(wear: readonly WearFigures[]): string[] {
+  const knobs = 'messages/s | commitEvery | compression';
   const names = cards.map(({ name }) => `years of a ${name}`).join(' | ');
   return [
     '',
-    `| messages/s | commitEvery | written a payload byte | written a day | ${names} |`,
-    `|---:|---:|---:|---:|${cards.map(() => '---:|').join('')}`,
-    ...wear.map(({ perSecond, commitEvery, writtenPerByte, writtenPerDay }) => {
+    `| ${knobs} | written a payload byte | written a day | ${names} |`,
+    `|---:|---:|---|---:|---:|${cards.map(() => '---:|').join('')}`,
+    ...wear.map(({ perSecond, commitEvery, compression, writtenPerByte, writtenPerDay }) => {
       const years = cards.map(({ bytes, cycles }) => {
         const lasts = (bytes * cycles) / (writtenPerDay * controllerWrites * daysPerYear);
         return lasts > mostYears ? `> ${mostYears}` : lasts.toFixed(lasts < 10 ? 1 : 0);
       });
       const day = `${(writtenPerDay / gib).toFixed(1)} GiB`;
-      const figures = [perSecond, commitEvery, writtenPerByte.toFixed(1), day, ...years];
+      const figures = [
+        perSecond,
+        commitEvery,
+        compression,
+        writtenPerByte.toFixed(1),
+        day,
+        ...years,
+      ];
       return `| ${figures.join(' | ')} |`;
     }),
   ];

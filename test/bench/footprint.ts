@@ -48,6 +48,7 @@ export interface BoxFigures {
 export interface WearFigures {
   readonly perSecond: number;
   readonly commitEvery: string;
+  readonly compression: string;
   readonly payloadBytes: number;
   readonly writtenPerByte: number;
   readonly writtenPerDay: number;
@@ -68,7 +69,12 @@ const settleMs = 2_000;
 const boxBytes = 192 * 1024 * 1024;
 const boxShare = 0.5;
 const wearRates = [10, 100, 5_000];
-const wearCommitEvery = ['0ms', '50ms'];
+/** commitEvery and compression. */
+const wearKnobs = [
+  ['0ms', 'none'],
+  ['50ms', 'none'],
+  ['50ms', 'zstd'],
+] as const;
 const secondsPerDay = 86_400;
 const tmpfsMagic = 0x01021994;
 const generator = join(import.meta.dirname, 'paced.ts');
@@ -89,12 +95,13 @@ const files = '{ file: { directory: DIR/out } }';
 const kafkaAt = (broker: string): string =>
   `{ kafka: { brokers: ['${broker}'], createTopics: true, compression: zstd } }`;
 
-function configOf(upstream: string, commitEvery = '0ms'): string {
+function configOf(upstream: string, commitEvery = '0ms', compression = 'none'): string {
   return `
 mqtt: { listeners: [{ bind: '127.0.0.1:0', broker: embedded }] }
 routes: [{ name: telemetry, from: 'plant/#', to: { upstream: cloud, topic: telemetry } }]
 upstreams: { cloud: ${upstream} }
-buffer: { path: DIR/tidegate.db, bytes: 1GiB, commitEvery: ${commitEvery} }
+buffer:
+  { path: DIR/tidegate.db, bytes: 1GiB, commitEvery: ${commitEvery}, compression: ${compression} }
 http: { bind: '127.0.0.1:0' }
 `;
 }
@@ -154,9 +161,9 @@ async function wearOf(
   place: Place,
   broker: string,
   perSecond: number,
-  commitEvery: string,
+  [commitEvery, compression]: (typeof wearKnobs)[number],
 ): Promise<WearFigures> {
-  const config = configOf(kafkaAt(broker), commitEvery);
+  const config = configOf(kafkaAt(broker), commitEvery, compression);
   const agent = await Packaged.start({ ...place, config });
   const before = writtenBytes(agent.pid);
   const paced = await load(agent, perSecond);
@@ -168,6 +175,7 @@ async function wearOf(
   return {
     perSecond,
     commitEvery,
+    compression,
     payloadBytes: payloadBytes / acknowledged,
     writtenPerByte,
     writtenPerDay: (written / paced.seconds) * secondsPerDay,
@@ -193,9 +201,9 @@ async function measure(directory: string): Promise<Footprint> {
     const box = wants('box') ? await inSmallBox(place, kafka.bootstrap) : null;
     const wear: WearFigures[] = [];
     for (const perSecond of wants('wear') ? wearRates : []) {
-      for (const commitEvery of wearCommitEvery) {
-        tell(`wear, ${perSecond} messages/s, commitEvery ${commitEvery}`);
-        wear.push(await wearOf(place, kafka.bootstrap, perSecond, commitEvery));
+      for (const knobs of wearKnobs) {
+        tell(`wear, ${perSecond} messages/s, ${knobs.join(', ')}`);
+        wear.push(await wearOf(place, kafka.bootstrap, perSecond, knobs));
       }
     }
     return { memory, box, wear };

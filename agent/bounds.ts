@@ -236,6 +236,8 @@ export const topicNameBytes = 65_535;
 
 /** Whether anything was done is looked at this often; after a while of nothing memory goes back. */
 export const calmLookEveryMs = 5_000;
+/** Fewer frames than this left nothing behind that is worth a collection. */
+export const burstFrames = 10_000;
 /** Worker threads: resourceLimits, MiB. */
 export const threadYoungGenerationMib = 2;
 /** Rendering makes short-lived objects by the thousand: with 2 MiB it collects all the time. */

@@ -9,6 +9,7 @@ import { Calm } from '../agent/calm.ts';
 
 test('memory goes back after the start and each burst, once, and never while it lasts', (t) => {
   t.mock.timers.enable({ apis: ['setInterval'] });
+  const burst = 5;
   let moved = 0;
   let given = 0;
   const calm = new Calm(
@@ -16,13 +17,14 @@ test('memory goes back after the start and each burst, once, and never while it 
     () => {
       given += 1;
     },
+    burst,
   );
   const look = (): void => t.mock.timers.tick(calmLookEveryMs);
   look();
   assert.equal(given, 1, 'the start is over');
   given = 0;
   for (let i = 0; i < 3; i++) {
-    moved += 5;
+    moved += burst;
     look();
     assert.equal(given, 0, 'the burst lasts');
   }
@@ -31,12 +33,16 @@ test('memory goes back after the start and each burst, once, and never while it 
   look();
   look();
   assert.equal(given, 1, 'and told once');
+  moved += burst - 1;
+  look();
+  look();
+  assert.equal(given, 1, 'a trickle is no burst');
   moved += 1;
   look();
   look();
   assert.equal(given, 2, 'the next one counts anew');
   calm.close();
-  moved += 1;
+  moved += burst;
   look();
   look();
   assert.equal(given, 2, 'closed is closed');

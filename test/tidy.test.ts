@@ -44,7 +44,8 @@ const underCli = new Set([
   'agent/kept.ts',
   'agent/nats-client.ts',
   'agent/nats-link.ts',
-  'agent/service-notify.ts',
+  'agent/notify-socket.ts',
+  'agent/watchdog.ts',
 ]);
 /** Client libraries: each in exactly one file. */
 const clients =

@@ -13,11 +13,11 @@
 import type { Command } from 'commander';
 import type { Chosen, Left } from '../config/load.ts';
 import { exitCodes, messageOf, TidegateError } from '../errors.ts';
-import { openService, type ServiceNotify } from '../service-notify.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { CliContext, JsonOption, Perform } from './context.ts';
 import { Reloads } from './reloads.ts';
 import { keptFleetKey, Running, tellWarnings } from './running.ts';
+import { openService, type ServiceNotify } from './service-notify.ts';
 import { version } from './version.ts';
 
 interface RunFlags extends JsonOption {

@@ -13,11 +13,11 @@ import type { Chosen } from '../config/load.ts';
 import type { Config, Environment, Problem } from '../config/types.ts';
 import type { FleetPart } from '../fleet-part.ts';
 import { type Change, Kept } from '../kept.ts';
-import type { ServiceNotify } from '../service-notify.ts';
 import type { HttpSources } from '../telemetry/http.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { HttpPart } from './http-part.ts';
 import { reportRefused, Turns } from './reloads.ts';
+import type { ServiceNotify } from './service-notify.ts';
 import { version } from './version.ts';
 
 export interface RunningParts {

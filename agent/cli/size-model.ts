@@ -6,7 +6,8 @@
  *   row      in a leaf page with others when it is small, else with overflow pages of its own
  *   commit   the pages it changes go to the write-ahead log; a checkpoint writes those that hold
  *            events once more, into the file
- *   cursor   what was confirmed rides on the next commit, or is one of its own after 100 ms
+ *   cursor   what was confirmed rides on the next commit, or is one of its own after
+ *            `cursorDelayMs`
  *
  * How many events share a commit is what all of it depends on most. With `commitEvery` the first
  * event waits so long for others; a disk that is still at work when the next commit is due makes

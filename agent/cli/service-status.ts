@@ -4,9 +4,9 @@
  *
  *   3 listeners, 12 devices, 1 of 2 sources; backlog 1.2 MiB behind cloud (backing-off)
  */
-import type { BufferGauges, LaneGauge } from './buffer/protocol.ts';
-import { plural, roughSize } from './cli/figures.ts';
-import type { Telemetry } from './telemetry/telemetry.ts';
+import type { BufferGauges, LaneGauge } from '../buffer/protocol.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
+import { plural, roughSize } from './figures.ts';
 
 /** A lane that forwards is named only with a backlog from here on. */
 const backlogToldBytes = 1024 * 1024;

@@ -19,14 +19,14 @@ import {
   serviceTickMs,
   stopLogMs,
   watchdogPatience,
-} from './bounds.ts';
-import { roughSize } from './cli/figures.ts';
-import type { Environment } from './config/types.ts';
-import { type ErrorCode, messageOf, TidegateError } from './errors.ts';
-import type { Report } from './events.ts';
-import type { NotifySocket } from './notify-socket.ts';
+} from '../bounds.ts';
+import type { Environment } from '../config/types.ts';
+import { type ErrorCode, messageOf, TidegateError } from '../errors.ts';
+import type { Report } from '../events.ts';
+import type { NotifySocket } from '../notify-socket.ts';
+import { type Fed, type Turn, Watchdog } from '../watchdog.ts';
+import { roughSize } from './figures.ts';
 import { oneLine, type StatusSource, statusOf } from './service-status.ts';
-import { type Fed, type Turn, Watchdog } from './watchdog.ts';
 
 const microsPerMs = 1_000;
 /** The watchdog is fed this often within the manager's bound. */
@@ -222,7 +222,7 @@ export async function openService(env: Environment): Promise<ServiceNotify> {
   const name = env.NOTIFY_SOCKET ?? '';
   if (name === '') return new ServiceNotify(null, null, null);
   try {
-    const { NotifySocket } = await import('./notify-socket.ts');
+    const { NotifySocket } = await import('../notify-socket.ts');
     return new ServiceNotify(new NotifySocket(name), boundOf(env), null);
   } catch (error) {
     return new ServiceNotify(null, null, messageOf(error));

@@ -20,6 +20,9 @@ export const heapFlags = [
   '--expose-gc',
 ] as const;
 
+/** Of the C library, for MALLOC_ARENA_MAX: one for each thread would keep what it ever held. */
+export const arenasMost = 2;
+
 /** This thread's heap, collected whole; takes some 10 to 30 ms. Nothing without the flag. */
 export function giveBackMemory(): void {
   globalThis.gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' });

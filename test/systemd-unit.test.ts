@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { stopLogMs, stopWithinDefaultMs, watchdogPatience } from '../agent/bounds.ts';
 import { checkText } from '../agent/config/check.ts';
-import { heapFlags } from '../agent/heap-flags.ts';
+import { arenasMost, heapFlags } from '../agent/heap-flags.ts';
 import { assess } from '../deploy/systemd/assess.ts';
 import { compare, exposureMost, isWithin, showComparison } from '../deploy/systemd/exposure.ts';
 import { secondsOf, theValueOf, unitPath } from './support/unit-file.ts';
@@ -40,6 +40,7 @@ test('it starts the agent as the agent is to be started', () => {
     ...heapFlags,
     ...['/usr/lib/tidegate/agent/main.js', 'run', '--config', '/etc/tidegate/tidegate.yaml'],
   ]);
+  assert.equal(theValueOf('Environment'), `MALLOC_ARENA_MAX=${arenasMost}`);
   assert.doesNotMatch(unit, /^ExecStartPre=/m, 'a spoilt config must not keep a gateway dead');
   assert.equal(theValueOf('StartLimitIntervalSec'), '0');
   assert.doesNotMatch(unit, /^(After|Wants|Requires)=.*(network-online|time-sync)/m);

@@ -71,7 +71,8 @@ export function copyrightFile(
     'Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/',
     'Upstream-Name: tidegate',
     'Comment: The package holds a Node runtime and its dependencies, so that a gateway needs no',
-    ' network to be installed; each is under the terms of its own stanza.',
+    ' network to be installed; each is under the terms of its own stanza. A dependency without a',
+    ' folder below node_modules is part of the files in usr/lib/tidegate/agent.',
   ].join('\n');
   const stanzas = [own, node, ...dependencies.map((one) => stanzaOf(staged, one))];
   return `${[head, ...stanzas.map(show)].join('\n\n')}\n`;

@@ -3,10 +3,9 @@
  *
  * It finds its tree from its own path, so that the same file serves the package and a tarball that
  * was unpacked anywhere, also through a link; it runs no other program unless it is a link, and
- * needs nothing of the PATH then. MALLOC_ARENA_MAX is what the unit sets too: an arena for each
- * thread would keep what it ever held.
+ * needs nothing of the PATH then.
  */
-import { heapFlags } from '../../agent/heap-flags.ts';
+import { arenasMost, heapFlags } from '../../agent/heap-flags.ts';
 
 export function wrapperScript(): string {
   return `#!/bin/sh
@@ -15,7 +14,7 @@ self=$0
 case $self in */*) ;; *) self=$(command -v -- "$self") ;; esac
 if [ -L "$self" ]; then self=$(readlink -f -- "$self"); fi
 home=\${self%/*}/../lib/tidegate
-export MALLOC_ARENA_MAX="\${MALLOC_ARENA_MAX:-2}"
+export MALLOC_ARENA_MAX="\${MALLOC_ARENA_MAX:-${arenasMost}}"
 exec "$home/bin/node" ${heapFlags.join(' ')} "$home/agent/main.js" "$@"
 `;
 }

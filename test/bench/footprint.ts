@@ -197,7 +197,7 @@ async function measure(directory: string): Promise<Footprint> {
       tell('memory, Kafka as upstream');
       memory.push(await memoryOf(place, 'kafka', kafkaAt(kafka.bootstrap)));
     }
-    tell(wants('box') ? 'a box of 192 MiB and half a core' : 'no box');
+    if (wants('box')) tell('a box of 192 MiB and half a core');
     const box = wants('box') ? await inSmallBox(place, kafka.bootstrap) : null;
     const wear: WearFigures[] = [];
     for (const perSecond of wants('wear') ? wearRates : []) {
@@ -219,6 +219,10 @@ async function main(): Promise<number> {
   }
   if (!['memory', 'box', 'wear', undefined].includes(values.only)) {
     process.stderr.write(`--only is memory, box or wear, not ${values.only}\n\n${help}`);
+    return 64;
+  }
+  if (!(seconds > 0) || !(Number(values.starts) > 0)) {
+    process.stderr.write(`--seconds and --starts are numbers above 0\n\n${help}`);
     return 64;
   }
   if (statfsSync(values.directory).type === tmpfsMagic) {

@@ -6,7 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { heapFlags } from '../../agent/heap-flags.ts';
+import { arenasMost, heapFlags } from '../../agent/heap-flags.ts';
 import { bundle } from '../../deploy/package/bundle.ts';
 import { peakRssKib, rssKib } from '../support/process.ts';
 
@@ -62,7 +62,7 @@ export class Packaged {
     ];
     const began = performance.now();
     const [command = '', ...args] = line;
-    const env = { ...process.env, MALLOC_ARENA_MAX: '2' };
+    const env = { ...process.env, MALLOC_ARENA_MAX: String(arenasMost) };
     const child = spawn(command, args, { env, stdio: ['ignore', 'pipe', 'inherit'] });
     const log = createInterface({ input: child.stdout as NodeJS.ReadableStream });
     const port = await new Promise<number>((resolve, reject) => {

@@ -17,11 +17,11 @@ const withinMs = 20_000;
 const perDevice = 400;
 const lane = 'out/at-least-once';
 
-async function packing(): Promise<AgentUnderTest> {
+async function packing(compression: 'none' | 'zstd' = 'zstd'): Promise<AgentUnderTest> {
   const agent = await AgentUnderTest.prepare({
     routes: [{ name: 'all', from: 'plant/+/telemetry', to: { upstream: 'out' } }],
     upstreams: { out: { file: { directory: './out' } } },
-    extra: { buffer: { compression: 'zstd' } },
+    extra: { buffer: { compression } },
   });
   writeFileSync(join(agent.directory, 'out'), 'in the way');
   await agent.start();
@@ -81,6 +81,34 @@ test('killed and started again, an agent delivers all it owes from packed segmen
   await delivered(agent);
   assert.equal(await agent.stop(), 0);
   assertHas(valuesOf(agent), devices);
+});
+
+test('packing is switched on and off by reload: old and new segments are delivered', async () => {
+  await using agent = await packing('none');
+  const device = new Device('d0');
+  const publish = () => device.publish(agent.mqttPort, perDevice);
+  const switchTo = async (compression: 'none' | 'zstd') => {
+    const told = await agent.reload((config) => {
+      config.buffer = { ...(config.buffer as object), compression };
+    });
+    assert.equal(told.event, 'configReloaded');
+  };
+  await publish();
+  await switchTo('zstd');
+  await publish();
+  await switchTo('none');
+  await publish();
+  await agent.kill();
+  const packed = packedIn(agent).map(({ sequence }) => sequence);
+  const sql = 'SELECT min(sequence) AS first, max(sequence) AS last FROM segment';
+  const all = withFile(agent, (db) => db.prepare<[], { first: number; last: number }>(sql).get());
+  assert.ok(all && packed.length > 0);
+  assert.ok(all.first < Math.min(...packed) && Math.max(...packed) < all.last, 'plain around it');
+  clearTheWay(agent);
+  await agent.start();
+  await delivered(agent);
+  assert.equal(await agent.stop(), 0);
+  assertHas(valuesOf(agent), [device]);
 });
 
 test('a damaged packed segment costs its own frames, counted, and nothing else', async () => {

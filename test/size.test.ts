@@ -225,7 +225,7 @@ routes: [{ name: a, from: '#', to: [{ upstream: cloud }, { upstream: archive }] 
 upstreams:
   cloud: { kafka: { brokers: [127.0.0.1:9092] } }
   archive: { file: { directory: ./out }, lag: { bytes: 16MiB, over: skip } }
-buffer: { bytes: 256MiB, whenFull: dropOldest, age: 1h, commitEvery: 10ms }
+buffer: { bytes: 256MiB, whenFull: dropOldest, age: 1h, commitEvery: 10ms, compression: zstd }
 `;
   writeFileSync(join(folder.path, 'tidegate.yaml'), text);
   const asked = ['size', '--rate', '100/s', '--payload', '200B', '--config', 'tidegate.yaml'];
@@ -238,10 +238,12 @@ buffer: { bytes: 256MiB, whenFull: dropOldest, age: 1h, commitEvery: 10ms }
   assert.match(shown.out, /whenFull: dropOldest/);
   assert.match(shown.out, /^cloud\/at-least-once +as the buffer/m);
   assert.match(shown.out, /^archive\/at-least-once +\d+m \d+s +its oldest events are lost for it/m);
+  assert.match(shown.out, /^buffer\.compression zstd is not counted/m);
   assert.match(shown.out, /But buffer\.age 1h drops events before that/);
   const told = JSON.parse(json.out);
   assert.equal(told.commitEveryMs, 10);
   assert.equal(told.present.bytes, 256 * mib);
+  assert.deepEqual([told.present.compression, told.compressionCounted], ['zstd', false]);
   assert.deepEqual(
     told.choices.map((each: { commitEveryMs: number }) => each.commitEveryMs),
     [0, 5, 10, 20, 50],

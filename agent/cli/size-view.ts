@@ -32,6 +32,7 @@ export function showSized(sized: Sized, config: Config, source: string | null): 
     table([[...columns, ...inAll], ...rows]),
     toWrite(sized),
     present(sized, config, source),
+    ...packingOf(config),
     ...lanesOf(sized),
     ...ageOf(sized, config),
   ].join('\n');
@@ -79,6 +80,13 @@ function present(sized: Sized, { buffer }: Config, source: string | null): strin
   );
 }
 
+/** How far payloads pack is known to whoever has them: what is said holds for those that do not. */
+function packingOf({ buffer }: Config): string[] {
+  if (buffer.compression === 'none') return [];
+  const way = `buffer.compression ${buffer.compression}`;
+  return [`${way} is not counted: commits of many messages will take less than this.\n`];
+}
+
 /** Only where one of them gives up before the buffer is full. */
 function lanesOf({ lanes }: Sized): string[] {
   if (lanes.every(({ lastsSeconds }) => lastsSeconds === null)) return [];
@@ -106,14 +114,15 @@ function rounded(value: number): number {
 
 export function sizeDocument(sized: Sized, { buffer }: Config): unknown {
   const { load, seconds, walBytes, deadLetterBytes, chosen, choices, lanes } = sized;
-  const { bytes, whenFull } = buffer;
+  const { bytes, whenFull, compression } = buffer;
   const { commitEveryMs: _, ...rest } = load;
   return {
     load: { ...rest, seconds },
     ...flat(chosen),
     diskBytes: chosen.neededBytes + besideBufferBytes,
     reserveBytes: bufferReserveBytes,
-    present: { bytes, whenFull, deadLetterBytes, walBytes },
+    present: { bytes, whenFull, compression, deadLetterBytes, walBytes },
+    compressionCounted: false,
     lanes,
     choices: choices.map(flat),
   };

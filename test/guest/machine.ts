@@ -25,11 +25,13 @@ export class Machine {
   readonly report: Report;
   readonly devices: Devices;
   readonly #arrivals = new Arrivals(output);
+  readonly #names: readonly string[];
 
   /** @param names of its devices: others than those of an earlier boot of this disk */
   constructor(report: Report, names: readonly string[]) {
     this.report = report;
     this.devices = new Devices(names);
+    this.#names = names;
   }
 
   package(name: PackageName): string {
@@ -51,7 +53,11 @@ export class Machine {
   /** Everything acknowledged has arrived; throws with the ledger when it has not. */
   async settled(): Promise<Detail> {
     const { ledger } = this.devices;
-    const read = (): void => this.#arrivals.readOn((name, number) => ledger.arrive(name, number));
+    // Those of an earlier boot are on the host's ledger.
+    const arrive = (name: string, number: number): void => {
+      if (this.#names.includes(name)) ledger.arrive(name, number);
+    };
+    const read = (): void => this.#arrivals.readOn(arrive);
     await until('what was acknowledged arrives', arriveWithinMs, async () => {
       read();
       return ledger.owed === 0;

@@ -4,11 +4,12 @@
  * that arrived. At the end the package is purged.
  */
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, globSync } from 'node:fs';
 import { everythingArrived } from './arrivals.ts';
-import { bufferFile, dpkg, type Machine, output, state } from './machine.ts';
+import { bufferFile, configFile, dpkg, type Machine, output, state } from './machine.ts';
 import { nothingRuns } from './removal.ts';
 import type { Detail } from './report.ts';
+import { operatorsFiles } from './sandbox.ts';
 import { ask, journal, journalEnd, must, run, until, untilActive } from './system.ts';
 
 const withinMs = 90_000;
@@ -63,15 +64,20 @@ async function purged({ report }: Machine): Promise<void> {
     assert.match(shadow, /^$|^tidegate:[!*]/);
     const left = ['(', '-user', 'tidegate', '-o', '-nouser', ')', '-print'];
     const among = user === '' ? ['-nouser', '-print'] : left;
-    assert.equal(await must('find', '/', '-xdev', ...among), '');
+    const found = (await must('find', '/', '-xdev', ...among)).split('\n');
+    assert.deepEqual(
+      found.filter((path) => path !== '' && !operatorsFiles.includes(path)),
+      [],
+    );
     return { user };
   });
 }
 
 async function gone(code: number | null, said: string, seconds: number): Promise<Detail> {
   assert.equal(code, 0, said);
-  const places = [state, '/etc/tidegate', '/usr/lib/tidegate', '/usr/bin/tidegate'];
+  const places = [state, configFile, '/usr/lib/tidegate', '/usr/bin/tidegate'];
   assert.deepEqual(places.filter(existsSync), []);
+  assert.deepEqual(globSync('/etc/tidegate/*').toSorted(), operatorsFiles);
   const units = await run('systemctl', 'list-unit-files', '--no-legend', 'tidegate*');
   assert.equal(units.out.trim(), '');
   return { seconds, ...(await nothingRuns()) };

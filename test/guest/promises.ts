@@ -55,8 +55,10 @@ const after = {
   'power.verified': 'tidegate buffer verify finds the buffer whole after the power cut',
   'power.goesOn': 'after the power cut devices publish and what was acknowledged arrives',
   'purge.asked': 'purging says in the journal what it deletes, before it is gone',
-  'purge.gone': 'after purging there is no buffer, no config, no unit and no process left',
-  'purge.user': 'after purging, the user is locked or gone, and owns nothing that is left',
+  'purge.gone':
+    'after purging there is no buffer, config, unit or process; an operator’s own files are there',
+  'purge.user':
+    'after purging, the user is locked or gone, and owns nothing but an operator’s own files',
 } as const;
 
 const newer = {

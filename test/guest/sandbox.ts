@@ -15,8 +15,13 @@ import { bufferFile, configFile, type Machine, output } from './machine.ts';
 import type { Detail } from './report.ts';
 import { ask, journal, mainPid, must, show, unit, until, untilActive } from './system.ts';
 
+/** Where an operator puts what the config names. */
 const folder = '/etc/tidegate';
 const carried = '/mnt/tls';
+/** They outlive the package, as everything that it did not bring. */
+export const operatorsFiles = ['operator.seed', 'server.key', 'server.pem', 'users'].map(
+  (name) => `${folder}/${name}`,
+);
 const withinMs = 60_000;
 const tlsPort = 8_883;
 const nobodyAt = { kafka: 4_291, nats: 4_292 } as const;

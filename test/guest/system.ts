@@ -8,7 +8,7 @@ import { get } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export const unit = 'tidegate.service';
-const commandWithinMs = 90_000;
+const commandWithinMs = 240_000;
 const answerWithinMs = 10_000;
 const pollMs = 100;
 const httpPort = 8080;

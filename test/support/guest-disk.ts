@@ -5,9 +5,9 @@
  * Killing qemu alone would be a gentle power cut: what the guest wrote and never flushed is in the
  * host's memory and reaches the file. The disk is watched by qemu's `blklogwrites`, which
  * notes every write and every flush in order (the format of the kernel's dm-log-writes). After the
- * kill the disk is made again from the image: all writes up to the last flush that completed, and
- * of those behind it a random part, in place of a disk's own volatile cache. Nothing may rely on
- * more than that.
+ * kill the disk is made again from the image, as a cut between two flushes leaves it: all writes up
+ * to the one flush, and of those behind it a random part, in place of a disk's own volatile cache.
+ * Nothing may rely on more than that.
  *
  *   log: superblock | entry (sector, sectors, flags, length; one sector) data … | entry …
  */
@@ -60,7 +60,7 @@ interface Entry {
 export interface PowerCut {
   readonly writes: number;
   readonly flushes: number;
-  /** Writes behind the last flush: that many were lost, that many survived. */
+  /** Writes behind the last flush before the cut: that many were lost, that many survived. */
   readonly lost: number;
   readonly survived: number;
 }
@@ -87,11 +87,35 @@ function* entriesOf(log: number): Generator<Entry> {
   if (count < counted) throw new Error(`the log of writes breaks off at ${count} of ${counted}`);
 }
 
-/** Makes `disk`, a fresh copy of what the guest began with, what the power cut left of it. */
-export function replay(logPath: string, disk: string, random: () => number): PowerCut {
+/**
+ * Where the power goes: before a flush that would have made some writes safe.
+ * @returns how many entries there are until then
+ */
+function cutIn(entries: readonly Entry[], afterBytes: number): number {
+  let unsafe = 0;
+  for (const [index, { kind, logged }] of entries.entries()) {
+    if (kind === 'write') unsafe += 1;
+    if (kind !== 'flush') continue;
+    if (unsafe > 0 && logged > afterBytes) return index;
+    unsafe = 0;
+  }
+  throw new Error('the log of writes ends without a flush behind the moment of the cut');
+}
+
+/**
+ * Makes `disk`, a fresh copy of what the guest began with, what the power cut left of it.
+ * @param afterBytes length of the log at the moment that the cut may not come before
+ */
+export function replay(
+  logPath: string,
+  disk: string,
+  afterBytes: number,
+  random: () => number,
+): PowerCut {
   const [log, out] = [openSync(logPath, 'r'), openSync(disk, 'r+')];
   try {
-    const entries = [...entriesOf(log)];
+    const all = [...entriesOf(log)];
+    const entries = all.slice(0, cutIn(all, afterBytes));
     const lastFlush = entries.findLastIndex(({ kind }) => kind === 'flush');
     const counts = { writes: 0, flushes: 0, lost: 0, survived: 0 };
     for (const [index, entry] of entries.entries()) {

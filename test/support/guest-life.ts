@@ -9,7 +9,7 @@
  * The host adds the one promise that no guest can tell: that what it had told as acknowledged when
  * its power went is there afterwards.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Part } from '../guest/promises.ts';
@@ -58,8 +58,10 @@ export interface PowerLedger {
 
 const root = join(import.meta.dirname, '..', '..');
 const bootWithinMs = { life: 900_000, after: 400_000, newer: 500_000 } as const;
-/** The load goes on for so long before the power goes. */
+/** The load goes on for so long before the moment of the cut. */
 const acknowledgedBeforeTheCut = 600;
+/** And a little longer, so that the log of writes has a flush behind that moment. */
+const acknowledgedBehindTheCut = 60;
 const msPerSecond = 1_000;
 const carriedSources = ['test/guest', 'test/support/packets.ts', 'agent/cli/demo/ledger.ts'];
 
@@ -70,13 +72,17 @@ class Run {
   readonly whole = new Set<Part>();
   acknowledged: Acknowledged = {};
   arrived: ArrivedOf = {};
+  /** Bytes of the log of writes when `acknowledged` was told. */
+  cutAfter = 0;
   readonly #setup: LifeSetup;
   readonly #folder: string;
-  #afterEnd = 0;
+  readonly #writeLog: string;
+  #afterEnd: number | null = null;
 
-  constructor(setup: LifeSetup, folder: string) {
+  constructor(setup: LifeSetup, folder: string, writeLog: string) {
     this.#setup = setup;
     this.#folder = folder;
+    this.#writeLog = writeLog;
   }
 
   async boot(
@@ -105,12 +111,20 @@ class Run {
     if (line.kind === 'acknowledged') this.#followAcknowledged(line.upTo, guest);
   }
 
-  /** Only the last load counts towards the moment of the cut. */
+  /**
+   * Only the last load counts towards the moment of the cut. The guest lives a little longer, which
+   * is then forgotten: the disk may be left anywhere behind that moment (`replay`).
+   */
   #followAcknowledged(upTo: Acknowledged, guest: Guest): void {
-    const sum = (of: Acknowledged): number => Object.values(of).reduce((all, one) => all + one, 0);
-    if (Object.keys(this.acknowledged).length === 0) this.#afterEnd = sum(upTo);
-    this.acknowledged = upTo;
-    if (sum(upTo) - this.#afterEnd >= acknowledgedBeforeTheCut) guest.kill();
+    const sum = Object.values(upTo).reduce((all, one) => all + one, 0);
+    this.#afterEnd ??= sum;
+    const sinceEnd = sum - this.#afterEnd;
+    if (this.cutAfter === 0) {
+      this.acknowledged = upTo;
+      if (sinceEnd < acknowledgedBeforeTheCut) return;
+      this.cutAfter = statSync(this.#writeLog).size;
+    }
+    if (sinceEnd >= acknowledgedBeforeTheCut + acknowledgedBehindTheCut) guest.kill();
   }
 }
 
@@ -168,7 +182,8 @@ export async function live(setup: LifeSetup): Promise<Life> {
     const packing = performance.now();
     const tools = toolsOf(folder, setup);
     say(`packages and tools: ${seconds(packing)}`);
-    const run = new Run(setup, folder);
+    const writeLog = join(folder, 'writes.log');
+    const run = new Run(setup, folder, writeLog);
     const disk = join(folder, 'disk.img');
     const fresh = (): void => void copyDisk(image.disk, disk);
     const began = performance.now();
@@ -176,7 +191,6 @@ export async function live(setup: LifeSetup): Promise<Life> {
     fresh();
     if (setup.kind === 'newer') await run.boot('newer', { image, disk, tools }, fresh);
     else {
-      const writeLog = join(folder, 'writes.log');
       const begin = (): void => {
         fresh();
         writeFileSync(writeLog, '');
@@ -186,7 +200,7 @@ export async function live(setup: LifeSetup): Promise<Life> {
       say(`life: ${seconds(began)}`);
       if (run.boots.life?.ending === 'killed') {
         fresh();
-        const cut = replay(writeLog, disk, randomFrom(setup.seed));
+        const cut = replay(writeLog, disk, run.cutAfter, randomFrom(setup.seed));
         say(`power cut: ${JSON.stringify(cut)}`);
         await run.boot('after', { image, disk, tools }, () => {
           throw new Error('the guest did not start after the power cut');

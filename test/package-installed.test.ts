@@ -13,7 +13,7 @@ import { BuiltPackages, build, filesBelow } from './support/package.ts';
 
 const home = 'usr/lib/tidegate';
 const arch = process.arch === 'arm64' ? 'arm64' : 'amd64';
-const packages = new BuiltPackages('--arch', arch);
+const packages = new BuiltPackages(arch);
 after(() => packages[Symbol.dispose]());
 const unpacked = packages.unpack(arch);
 

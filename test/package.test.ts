@@ -15,7 +15,7 @@ import { architectures, BuiltPackages, filesBelow, nodeNames } from './support/p
 const bytesMost = 60_000_000;
 const elfMachines = { amd64: 62, arm64: 183 } as const;
 const home = 'usr/lib/tidegate';
-const packages = new BuiltPackages();
+const packages = new BuiltPackages(...architectures);
 after(() => packages[Symbol.dispose]());
 
 function ofRepository<T>(name: string): T {

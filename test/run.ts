@@ -1,25 +1,33 @@
 /**
  * `npm test`: everything, from a fresh clone, with nothing typed before it.
  *
- *   build the core → provision servers → light files, two at a time → heavy files, one at a time
+ *   build the core → provision servers → build the packages, where a file asks for them
+ *     → light files, two at a time → heavy files, one at a time
+ *     → beside both, at the lowest priority: the guest
  *
- * A heavy file starts servers or measures, and wants the machine for itself. Both stages are one
- * run to whoever reads the output: one report, one set of totals. Exit 0 only when every test
- * passed; a skipped test is named at the end. `--long` adds test/long; names as arguments run only
- * files whose name contains one.
+ * A heavy file starts servers or measures, and wants the machine for itself. The guest boots a
+ * Debian on a translated processor, which takes minutes of one core and nothing else; it gets what
+ * the others leave. All are one run to whoever reads the output: one report, one set of totals; the
+ * guest's part stands at the end. Exit 0 only when every test passed; a skipped test is named at
+ * the end. `--long` adds test/long; names as arguments run only files whose name contains one.
  */
 import { spawnSync } from 'node:child_process';
-import { globSync, readFileSync } from 'node:fs';
+import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { run } from 'node:test';
-import { spec } from 'node:test/reporters';
+import { spec, type TestEvent } from 'node:test/reporters';
+import { buildShared, sharedFolderVariable } from './support/package.ts';
 import { provision } from './support/provision.ts';
 
 const root = join(import.meta.dirname, '..');
-const heavyMark = /guest-life|startKafka|AgentUnderTest|startMosquitto|startNats|runDemo|main\.ts/;
+const guestMark = /guest-told/;
+const heavyMark = /startKafka|AgentUnderTest|startMosquitto|startNats|runDemo|main\.ts/;
+const packageMark = /BuiltPackages|builtFor|guest-told/;
 const lightAtOnce = 2;
 const heavyAtOnce = 1;
-const testTimeoutMs = 900_000;
+/** The guest's is the longest of all files'. */
+const testTimeoutMs = 1_200_000;
 const longTestTimeoutMs = 3_600_000;
 const totalPattern = /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) ([\d.]+)$/;
 
@@ -48,15 +56,13 @@ function filesOf(args: readonly string[]): string[] {
     .sort();
 }
 
-function isHeavy(file: string): boolean {
-  return heavyMark.test(readFileSync(file, 'utf8'));
-}
+type Tell = (event: TestEvent) => void;
 
 async function stage(
   files: string[],
   concurrency: number,
   timeout: number,
-  report: NodeJS.WritableStream,
+  tell: Tell,
   outcome: Outcome,
 ): Promise<void> {
   if (files.length === 0) return;
@@ -66,7 +72,7 @@ async function stage(
       outcome.skipped.push(`${event.data.name} (${event.data.skip})`);
     }
     const total = event.type === 'test:diagnostic' ? totalPattern.exec(event.data.message) : null;
-    if (total === null) report.write(event as never);
+    if (total === null) tell(event);
     else {
       const name = total[1] ?? '';
       outcome.totals.set(name, (outcome.totals.get(name) ?? 0) + Number(total[2]));
@@ -81,15 +87,39 @@ async function main(args: readonly string[]): Promise<number> {
     process.stderr.write(`${lacking}\n`);
     return 69;
   }
-  const files = filesOf(args);
-  const heavy = files.filter(isHeavy);
-  const light = files.filter((file) => !heavy.includes(file));
+  const files = filesOf(args).map((file) => ({ file, text: readFileSync(file, 'utf8') }));
+  if (!files.some(({ text }) => packageMark.test(text))) return await runAll(files, args);
+  const packages = mkdtempSync(join(tmpdir(), 'tidegate-packages-'));
+  try {
+    buildShared(packages);
+    process.env[sharedFolderVariable] = packages;
+    return await runAll(files, args);
+  } finally {
+    rmSync(packages, { recursive: true });
+  }
+}
+
+async function runAll(
+  files: readonly { readonly file: string; readonly text: string }[],
+  args: readonly string[],
+): Promise<number> {
+  const of = (isOne: (text: string) => boolean): string[] =>
+    files.filter(({ text }) => isOne(text)).map(({ file }) => file);
+  const isGuest = (text: string): boolean => guestMark.test(text);
+  const isHeavy = (text: string): boolean => heavyMark.test(text) && !isGuest(text);
   const timeout = args.includes('--long') ? longTestTimeoutMs : testTimeoutMs;
   const outcome: Outcome = { totals: new Map(), skipped: [] };
   const report = new spec();
   report.pipe(process.stdout, { end: false });
-  await stage(light, lightAtOnce, timeout, report, outcome);
-  await stage(heavy, heavyAtOnce, timeout, report, outcome);
+  const tell: Tell = (event) => void report.write(event as never);
+  // The report wants one test at a time: what the guest's files tell waits for the others.
+  const later: TestEvent[] = [];
+  const guest = stage(of(isGuest), 1, timeout, (event) => void later.push(event), outcome);
+  const light = of((text) => !isHeavy(text) && !isGuest(text));
+  await stage(light, lightAtOnce, timeout, tell, outcome);
+  await stage(of(isHeavy), heavyAtOnce, timeout, tell, outcome);
+  await guest;
+  for (const event of later) tell(event);
   const printed = new Promise((resolve) => report.once('end', resolve));
   report.end();
   await printed;

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { bufferFile, configFile, dpkg, type Machine, output } from './machine.ts';
 import type { Detail } from './report.ts';
-import { must, run, untilActive } from './system.ts';
+import { run, until, untilActive } from './system.ts';
 import { installUnattended } from './upgrade.ts';
 
 const backlog = { messages: 200, perSecond: 200 } as const;
@@ -15,7 +15,10 @@ const withinMs = 60_000;
 export async function removed(machine: Machine): Promise<void> {
   const { report } = machine;
   await machine.settled();
-  await must('tidegate', 'upstream', 'pause', 'files');
+  // What was limited a moment ago may answer late.
+  await until('the upstream is paused', withinMs, async () => {
+    return (await run('tidegate', 'upstream', 'pause', 'files')).code === 0;
+  });
   await machine.load(backlog.messages, backlog.perSecond);
   const config = readFileSync(configFile, 'utf8');
   await report.check('remove.kept', async () => {

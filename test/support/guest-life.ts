@@ -60,8 +60,8 @@ const root = join(import.meta.dirname, '..', '..');
 const bootWithinMs = { life: 900_000, after: 400_000, newer: 500_000 } as const;
 /** The load goes on for so long before the moment of the cut. */
 const acknowledgedBeforeTheCut = 600;
-/** And a little longer, so that the log of writes has a flush behind that moment. */
-const acknowledgedBehindTheCut = 60;
+/** And the log grows by a few commits more, so that there is a flush behind that moment. */
+const writtenBehindTheCut = 256 * 1024;
 const msPerSecond = 1_000;
 const carriedSources = ['test/guest', 'test/support/packets.ts', 'agent/cli/demo/ledger.ts'];
 
@@ -124,7 +124,7 @@ class Run {
       if (sinceEnd < acknowledgedBeforeTheCut) return;
       this.cutAfter = statSync(this.#writeLog).size;
     }
-    if (sinceEnd >= acknowledgedBeforeTheCut + acknowledgedBehindTheCut) guest.kill();
+    if (statSync(this.#writeLog).size >= this.cutAfter + writtenBehindTheCut) guest.kill();
   }
 }
 

@@ -8,14 +8,13 @@
  * `next` and `narrow` are `first` taken apart and put together again with what the scenario needs
  * changed: building all three would take the suite another minute and make the same files.
  */
-import { spawnSync } from 'node:child_process';
 import { appendFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { runTool } from './guest-image.ts';
+import { builtFor } from './package.ts';
 
 export type Packages = Readonly<Record<'first' | 'next' | 'narrow', string>>;
 
-const root = join(import.meta.dirname, '..', '..');
 const repackWithinMs = 120_000;
 const laterVersion = '99.0.0';
 const earlierVersion = '0.0.1';
@@ -47,12 +46,8 @@ export function makePackages(folder: string, given: string | null): Packages {
 }
 
 function built(folder: string): string {
-  const args = ['deploy/package/package.ts', '--arch', 'amd64', '--out', folder, '--json'];
-  const ended = spawnSync(process.execPath, args, { cwd: root, encoding: 'utf8' });
-  if (ended.status !== 0) throw new Error(`the package cannot be built:\n${ended.stderr}`);
-  const { made } = JSON.parse(ended.stdout) as { made: readonly { file: string }[] };
-  const deb = made.find(({ file }) => file.endsWith('.deb'));
-  if (deb === undefined) throw new Error(`the packager made no .deb: ${ended.stdout}`);
+  const deb = builtFor(['amd64'], folder).find(({ file }) => file.endsWith('.deb'));
+  if (deb === undefined) throw new Error('the packager made no .deb');
   return deb.file;
 }
 
@@ -60,8 +55,8 @@ function repacked(deb: string, folder: string, name: string, edit: (tree: string
   const [tree, to] = [join(folder, name), join(folder, `${name}.deb`)];
   runTool('dpkg-deb', ['--raw-extract', deb, tree], repackWithinMs);
   edit(tree);
-  // Light compression: it is undone on a slow machine.
-  const build = ['--root-owner-group', '-Zgzip', '-z1', '--build', tree, to];
+  // Packed by nothing: that would be undone on a slow machine.
+  const build = ['--root-owner-group', '-Znone', '--build', tree, to];
   runTool('dpkg-deb', build, repackWithinMs);
   rmSync(tree, { recursive: true });
   return to;

@@ -15,6 +15,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { constants, setPriority } from 'node:os';
 import { join } from 'node:path';
 import { accelerator } from './guest-accelerator.ts';
 import { type GuestImage, reportPort } from './guest-image.ts';
@@ -60,6 +61,8 @@ export class Guest {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     this.#child = child;
+    // It takes what others leave: their time-outs are shorter than its own.
+    if (child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_BELOW_NORMAL);
     const follow = (): void => void child.kill('SIGKILL');
     process.once('exit', follow);
     this.#listen(setup);

@@ -1,9 +1,11 @@
 /**
- * What `npm run package` makes, for the tests of it: built once a test file, and laid out in
- * folders, as dpkg and tar would do it. Everything is taken away at the end.
+ * What `npm run package` makes, for the tests of it, laid out in folders as dpkg and tar would do
+ * it. A run of many test files builds the packages once (test/run.ts) and names their folder in
+ * `TIDEGATE_TEST_PACKAGES`; a test file that runs alone builds its own. Everything is taken away at
+ * the end.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -41,13 +43,29 @@ export function build(args: readonly string[], env: NodeJS.ProcessEnv = {}): Mad
   return (JSON.parse(out) as { made: Made[] }).made;
 }
 
+export const sharedFolderVariable = 'TIDEGATE_TEST_PACKAGES';
+const listName = 'made.json';
+
+/** Both packages and both tarballs, for whoever is told of `folder`. */
+export function buildShared(folder: string): void {
+  const made = build(['--out', folder]);
+  writeFileSync(join(folder, listName), JSON.stringify(made));
+}
+
+/** Those that the run has built; else built now, into `folder`. */
+export function builtFor(arches: readonly Made['arch'][], folder: string): Made[] {
+  const shared = process.env[sharedFolderVariable] ?? '';
+  if (shared === '') return arches.flatMap((arch) => build(['--arch', arch, '--out', folder]));
+  const made = JSON.parse(readFileSync(join(shared, listName), 'utf8')) as Made[];
+  return made.filter(({ arch }) => arches.includes(arch));
+}
+
 export class BuiltPackages implements Disposable {
   readonly folder = mkdtempSync(join(tmpdir(), 'tidegate-package-'));
   readonly made: readonly Made[];
 
-  /** @param args of the build; --out is given */
-  constructor(...args: readonly string[]) {
-    this.made = build([...args, '--out', join(this.folder, 'dist')]);
+  constructor(...arches: readonly Made['arch'][]) {
+    this.made = builtFor(arches, join(this.folder, 'dist'));
     for (const { arch, file } of this.made) {
       if (file.endsWith('.deb')) {
         mkdirSync(this.tree(arch));

@@ -30,13 +30,8 @@ const tools: readonly Tool[] = [
   { command: 'mandoc', packages: ['mandoc'], for: 'the man page' },
   { command: 'shellcheck', packages: ['shellcheck'], for: 'their scripts' },
   { command: 'systemd-analyze', packages: ['systemd'], for: 'the unit' },
-  { command: 'debootstrap', packages: ['debootstrap'], for: 'a Debian to install on', long: true },
-  {
-    command: 'qemu-system-x86_64',
-    packages: ['qemu-system-x86'],
-    for: 'the machine it runs on',
-    long: true,
-  },
+  { command: 'debootstrap', packages: ['debootstrap'], for: 'a Debian to install on' },
+  { command: 'qemu-system-x86_64', packages: ['qemu-system-x86'], for: 'the machine it runs on' },
   { command: 'java', packages: jres, for: 'Apache Kafka, Java 17 or later', kafka: true },
   { command: 'mvn', packages: ['maven'], for: 'the jars of Apache Kafka', kafka: true },
 ];

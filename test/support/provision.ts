@@ -8,6 +8,8 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 
 interface Tool {
   readonly command: string;
+  /** What succeeds where it is there, if a command of that name does not say so. */
+  readonly proof?: string;
   /** The first that the system knows is taken. */
   readonly packages: readonly string[];
   readonly for: string;
@@ -24,6 +26,12 @@ const tools: readonly Tool[] = [
   { command: 'strace', packages: ['strace'], for: 'the order of sync and PUBACK, from outside' },
   { command: 'openssl', packages: ['openssl'], for: 'certificates of the tests' },
   { command: 'python3', packages: ['python3'], for: 'the service manager’s end of its socket' },
+  {
+    command: 'python3-venv',
+    proof: 'python3 -c "import ensurepip, venv"',
+    packages: ['python3-venv'],
+    for: 'linters of containers',
+  },
   { command: 'xz', packages: ['xz-utils'], for: 'tarballs' },
   { command: 'dpkg-parsechangelog', packages: ['dpkg-dev'], for: 'packages' },
   { command: 'lintian', packages: ['lintian'], for: 'what Debian thinks of them' },
@@ -32,6 +40,7 @@ const tools: readonly Tool[] = [
   { command: 'systemd-analyze', packages: ['systemd'], for: 'the unit' },
   { command: 'debootstrap', packages: ['debootstrap'], for: 'a Debian to install on' },
   { command: 'qemu-system-x86_64', packages: ['qemu-system-x86'], for: 'the machine it runs on' },
+  { command: 'buildah', packages: ['buildah'], for: 'the container image', long: true },
   { command: 'java', packages: jres, for: 'Apache Kafka, Java 17 or later', kafka: true },
   { command: 'mvn', packages: ['maven'], for: 'the jars of Apache Kafka', kafka: true },
 ];
@@ -42,8 +51,8 @@ const policyForbids = '#!/bin/sh\nexit 101\n';
 const searchPath = `${process.env.PATH}:/usr/sbin:/usr/local/sbin`;
 const environment = { ...process.env, PATH: searchPath, DEBIAN_FRONTEND: 'noninteractive' };
 
-function present({ command }: Tool): boolean {
-  const found = spawnSync('sh', ['-c', `command -v ${command}`], { env: environment });
+function present({ command, proof }: Tool): boolean {
+  const found = spawnSync('sh', ['-c', proof ?? `command -v ${command}`], { env: environment });
   if (found.status !== 0) return false;
   return command !== 'java' || javaVersion() >= javaLeast;
 }

@@ -1,6 +1,6 @@
 /**
- * The container image's definition and the Kubernetes examples, without an engine or a cluster: both
- * are linted, and what they say of flags, users, paths, ports, times and memory is what the agent,
+ * The definition of the image and the Kubernetes examples, without an engine or a cluster: both are
+ * linted, and what they say of flags, users, paths, ports, times and memory is what the agent,
  * its unit and the book say. `long/container.test.ts` builds the image and runs it.
  */
 import assert from 'node:assert/strict';
@@ -140,7 +140,7 @@ test('ports of the DaemonSet are those of its config', () => {
   for (const { hostPort, containerPort } of named) assert.equal(hostPort, containerPort);
 });
 
-test('the sidecar’s pod is within the level restricted; the DaemonSet’s is, but for its reasons', () => {
+test('the sidecar’s pod is within the level restricted, the DaemonSet’s but for its reasons', () => {
   assert.ok(daemonSet && sidecar);
   const level = 'pod-security.kubernetes.io/enforce';
   assert.deepEqual(breaches(sidecar.pod), []);

@@ -1,5 +1,5 @@
 /**
- * deploy/Containerfile as a list of instructions, continued lines joined. Only what the file uses is
+ * deploy/Containerfile as a list of instructions, continued lines joined. What the file uses is
  * understood: no heredocs, no escape directive.
  */
 import { readFileSync } from 'node:fs';

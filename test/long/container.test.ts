@@ -8,11 +8,11 @@ import { chownSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } f
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { parse, stringify } from 'yaml';
-import { type Target, targets } from '../../deploy/package/target.ts';
+import { targets } from '../../deploy/package/target.ts';
 import { eventually } from '../support/agent.ts';
 import { publish } from '../support/cli.ts';
 import { readLines } from '../support/files.ts';
-import { BuiltImage, RunningContainer } from '../support/image.ts';
+import { BuiltImage, RunningContainer, thisMachine } from '../support/image.ts';
 import { readExample } from '../support/manifests.ts';
 import { BuiltPackages, filesBelow } from '../support/package.ts';
 import { freePorts } from '../support/ports.ts';
@@ -26,7 +26,7 @@ const withinMs = 20_000;
 const buildWithinMs = 900_000;
 const eventsSent = 50;
 const elfMachineAt = 18;
-const ours = targets.find((target) => target.node === process.arch) as Target;
+const ours = thisMachine;
 
 let packages: BuiltPackages;
 const images = new Map<string, BuiltImage>();
@@ -38,9 +38,9 @@ before(
     const binaries = filesBelow(packages.tree(ours.debian))
       .filter((path) => path === node || path.endsWith('.node'))
       .map((path) => join(packages.tree(ours.debian), path));
-    for (const { debian } of targets) {
-      const made = join(packages.folder, 'dist');
-      images.set(debian, new BuiltImage(made, version, debian, binaries));
+    const made = join(packages.folder, 'dist');
+    for (const target of targets) {
+      images.set(target.debian, new BuiltImage(made, version, target, binaries));
     }
   },
   { timeout: buildWithinMs },

@@ -19,6 +19,7 @@ import { once } from 'node:events';
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { type Target, targets } from '../../deploy/package/target.ts';
 import { containerfilePath } from './containerfile.ts';
 
 export interface ImageConfig {
@@ -34,6 +35,7 @@ export interface ImageConfig {
   readonly Labels: Readonly<Record<string, string>>;
 }
 
+export const thisMachine = targets.find(({ node }) => node === process.arch) as Target;
 const licence = '/usr/share/common-licenses/Apache-2.0';
 const unpackers = ['/bin/sh', '/usr/bin/dpkg-deb', '/usr/bin/tar', '/usr/bin/install'];
 const nonroot = 'nonroot:x:65532:65532:nonroot:/nonexistent:/sbin/nologin\n';
@@ -70,27 +72,22 @@ function layOut(folder: string, paths: readonly string[]): void {
 
 export class BuiltImage implements Disposable {
   readonly folder = mkdtempSync(join(tmpdir(), 'tidegate-image-'));
+  readonly config: ImageConfig;
   /** Of a container that does not run, with nothing mounted in it. */
   readonly root: string;
-  readonly config: ImageConfig;
 
   /** @param binaries of this machine's architecture, which the base has to have libraries for */
-  constructor(packages: string, version: string, arch: string, binaries: readonly string[]) {
-    const [unpacker, base] = [join(this.folder, 'unpacker'), join(this.folder, 'base')];
-    layOut(unpacker, [...unpackers, ...unpackers.flatMap(librariesOf), licence]);
-    layOut(base, [...new Set(binaries.flatMap(librariesOf))]);
-    writeFileSync(join(base, 'etc/passwd'), nonroot);
-    this.#standIn(unpacker, 'unpacker');
-    this.#standIn(base, 'base', '--platform', `linux/${arch}`);
-    const values = ['UNPACKER=localhost/unpacker', 'BASE=localhost/base', `VERSION=${version}`];
-    const given = [...values, `TARGETARCH=${arch}`].flatMap((value) => ['--build-arg', value]);
-    const as = ['--platform', `linux/${arch}`, '--format', 'docker', '--pull=never'];
-    const image = `localhost/tidegate-${arch}`;
-    this.#buildah('bud', '-q', ...as, ...given, '-f', containerfilePath, '-t', image, packages);
-    const told = JSON.parse(this.#buildah('inspect', '--type', 'image', image));
-    this.config = (told as { Docker: { config: ImageConfig } }).Docker.config;
-    const from = this.#buildah('from', '--pull=never', '--platform', `linux/${arch}`, image);
-    this.root = this.#buildah('mount', from);
+  constructor(packages: string, version: string, target: Target, binaries: readonly string[]) {
+    try {
+      const image = this.#build(packages, version, target, binaries);
+      const told = JSON.parse(this.#buildah('inspect', '--type', 'image', image));
+      this.config = (told as { Docker: { config: ImageConfig } }).Docker.config;
+      const platform = ['--platform', `linux/${target.debian}`];
+      this.root = this.#buildah('mount', this.#buildah('from', '-q', ...platform, image));
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
     mkdirSync(join(this.root, 'proc'), { recursive: true });
   }
 
@@ -113,6 +110,29 @@ export class BuiltImage implements Disposable {
   [Symbol.dispose](): void {
     this.#buildah('rm', '--all');
     rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  /** @returns its name */
+  #build(packages: string, version: string, target: Target, binaries: readonly string[]): string {
+    const [unpacker, base] = [join(this.folder, 'unpacker'), join(this.folder, 'base')];
+    layOut(unpacker, [...unpackers, ...unpackers.flatMap(librariesOf), licence]);
+    layOut(base, [...new Set(binaries.flatMap(librariesOf))]);
+    writeFileSync(join(base, 'etc/passwd'), nonroot);
+    const platform = ['--platform', `linux/${target.debian}`];
+    this.#standIn(unpacker, 'unpacker');
+    this.#standIn(base, 'base', ...platform);
+    const values = [
+      ...['UNPACKER=localhost/unpacker', 'BASE=localhost/base', `VERSION=${version}`],
+      ...[`TARGETARCH=${target.debian}`, `BUILDPLATFORM=linux/${thisMachine.debian}`],
+    ].flatMap((value) => ['--build-arg', value]);
+    const as = [...platform, '--format', 'docker', '--pull=never'];
+    // Buildah 1.28 (Debian 12) has no BUILDPLATFORM, and takes a stage's platform for all after it.
+    const from = `FROM --platform=linux/${target.debian} \${BASE}`;
+    const text = readFileSync(containerfilePath, 'utf8').replace(/^FROM \$\{BASE\}$/m, () => from);
+    const file = join(this.folder, 'Containerfile');
+    writeFileSync(file, text);
+    this.#buildah('bud', '-q', ...as, ...values, '-f', file, '-t', 'ours', packages);
+    return 'localhost/ours';
   }
 
   #standIn(folder: string, name: string, ...options: readonly string[]): void {

@@ -103,6 +103,7 @@ const isReady = (container: RunningContainer) =>
 test('it keeps what it acknowledged over its end, and writes nowhere but into its state', async () => {
   const image = imageOf(ours.debian);
   const { mqtt, http, state, config } = await folders(image, 'kept');
+  const [nobody = 0] = await freePorts(1);
   const values = () => readLines(join(state, 'out')).map(({ value }) => String(value));
   const send = async (from: number) => {
     const sent = Array.from({ length: eventsSent }, (_, index) => `${from + index}`);
@@ -121,16 +122,17 @@ test('it keeps what it acknowledged over its end, and writes nowhere but into it
     assert.equal(status.status, 0, status.stderr);
     assert.match(status.stdout, /state +ready/);
     const [, ...probe] = image.config.Healthcheck.Test;
-    const here = (words: string[]) => words.map((word) => word.replace('8080', `${http}`));
-    assert.equal(container.run(...here(probe)).status, 0);
+    const at = (port: number, words: string[]) =>
+      words.map((word) => word.replace('8080', `${port}`));
+    assert.equal(container.run(...at(http, probe)).status, 0);
+    assert.equal(container.run(...at(nobody, probe)).status, 1);
     const { readinessProbe } = readExample('sidecar.yaml').agent;
-    assert.equal(container.run(...here(readinessProbe?.exec?.command ?? [])).status, 0);
+    assert.equal(container.run(...at(http, readinessProbe?.exec?.command ?? [])).status, 0);
     for (const place of ['/etc/tidegate/x', '/usr/lib/tidegate/x', '/tmp/x', '/x']) {
       const tried = container.run(`/${node}`, '-e', `fs.writeFileSync('${place}', '')`);
       assert.match(tried.stderr, /EROFS/, place);
     }
     assert.equal(await container.stop(), 0, container.log);
-    assert.equal(container.run(...here(probe)).status, 1);
   }
   await using again = new RunningContainer(image, state, config);
   await isReady(again);

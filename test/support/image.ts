@@ -156,6 +156,11 @@ export class RunningContainer implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #ended: Promise<unknown[]>;
   #log = '';
+  /** The first process, since a change of user takes the tie to its parent; the others go with it. */
+  readonly #kill = (): void => {
+    const { exitCode, signalCode } = this.#child;
+    if (exitCode === null && signalCode === null) process.kill(this.#pid(), 'SIGKILL');
+  };
 
   /** @param state belongs to the image's user; @param config is the folder below /etc */
   constructor(image: BuiltImage, state: string, config: string) {
@@ -165,6 +170,7 @@ export class RunningContainer implements AsyncDisposable {
     const apart = ['--mount', '--pid', '--fork', '--kill-child'];
     this.#child = spawn('unshare', [...apart, 'sh', ...args], { env: image.environment });
     this.#ended = once(this.#child, 'exit');
+    process.once('exit', this.#kill);
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream?.on('data', (chunk) => {
         this.#log += String(chunk);
@@ -192,9 +198,9 @@ export class RunningContainer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // Its child, the container's first process, is killed with it.
-    this.#child.kill('SIGKILL');
+    this.#kill();
     await this.#ended;
+    process.off('exit', this.#kill);
   }
 
   /** Of the container's first process, as this machine counts. */

@@ -140,7 +140,7 @@ test('ports of the DaemonSet are those of its config', () => {
   for (const { hostPort, containerPort } of named) assert.equal(hostPort, containerPort);
 });
 
-test('the sidecar’s pod is within the level restricted, the DaemonSet’s but for its reasons', () => {
+test('the sidecar is within the level restricted, the DaemonSet but for its reasons', () => {
   assert.ok(daemonSet && sidecar);
   const level = 'pod-security.kubernetes.io/enforce';
   assert.deepEqual(breaches(sidecar.pod), []);

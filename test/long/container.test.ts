@@ -100,7 +100,7 @@ async function folders(image: BuiltImage, name: string) {
 const isReady = (container: RunningContainer) =>
   eventually('agentReady', withinMs, () => container.log.includes('"event":"agentReady"'));
 
-test('it keeps what it acknowledged over its end, and writes nowhere but into its state', async () => {
+test('it keeps what it acknowledged, and writes nowhere but into its state', async () => {
   const image = imageOf(ours.debian);
   const { mqtt, http, state, config } = await folders(image, 'kept');
   const [nobody = 0] = await freePorts(1);
@@ -140,7 +140,7 @@ test('it keeps what it acknowledged over its end, and writes nowhere but into it
   assert.equal(new Set(values()).size, 2 * eventsSent);
 });
 
-test('a changed config is taken as the README says, without a shell and without a restart', async () => {
+test('a changed config is taken as the README says, with no shell and no restart', async () => {
   const image = imageOf(ours.debian);
   const { state, config } = await folders(image, 'reload');
   await using container = new RunningContainer(image, state, config);

@@ -1,6 +1,6 @@
 /**
- * The image of deploy/Containerfile, built by Buildah without a daemon or a registry, and a container
- * of it as an engine would start it: its own root directory, read-only but for the state, its own
+ * The image of deploy/Containerfile, built by Buildah with no daemon or registry, and a container of
+ * it as an engine would start it: its own root directory, read-only but for the state, its own
  * processes, the image's user, words and environment, no way to more privileges. The network is this
  * machine's.
  *

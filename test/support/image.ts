@@ -1,12 +1,12 @@
 /**
  * The image of deploy/Containerfile, built by Buildah with no daemon or registry, and a container of
  * it as an engine would start it: its own root directory, read-only but for the state, its own
- * processes, the image's user, words and environment, no way to more privileges. The network is this
- * machine's.
+ * processes, the image's user, words and environment, no way to more privileges. The network is
+ * this machine's.
  *
  * Both bases are stand-ins from this machine: for Debian a shell and what unpacks a package; for
  * distroless the libraries that our binaries ask for, and a nonroot user. So the real bases are not
- * seen; that what we add needs no more than a C and a C++ library is. It mounts, and so has to be root.
+ * seen; that what we add needs no more than a C and a C++ library is. It mounts: it has to be root.
  */
 import {
   type ChildProcess,

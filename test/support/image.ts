@@ -1,6 +1,6 @@
 /**
- * The image of deploy/Containerfile, built by Buildah with no daemon or registry, and a container of
- * it as an engine would start it: its own root directory, read-only but for the state, its own
+ * The image of deploy/Containerfile, built by Buildah with no daemon or registry, and a container
+ * of it as an engine would start it: its own root directory, read-only but for the state, its own
  * processes, the image's user, words and environment, no way to more privileges. The network is
  * this machine's.
  *
@@ -156,7 +156,7 @@ export class RunningContainer implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #ended: Promise<unknown[]>;
   #log = '';
-  /** The first process, since a change of user takes the tie to its parent; the others go with it. */
+  /** The first process: a change of user takes the tie to its parent. The others go with it. */
   readonly #kill = (): void => {
     const { exitCode, signalCode } = this.#child;
     if (exitCode === null && signalCode === null) process.kill(this.#pid(), 'SIGKILL');

@@ -1,7 +1,7 @@
 /**
- * The Kubernetes examples of deploy/ as objects, and where a pod is more than the level `restricted`
- * of the Pod Security Standards lets it be. That level is written down here as the standard has it,
- * beside the schemas, which know what a key is called and not what it may say.
+ * The Kubernetes examples of deploy/ as objects, and where a pod is more than the level
+ * `restricted` of the Pod Security Standards lets it be. That level is written down here as the
+ * standard has it, beside the schemas, which know what a key is called and not what it may say.
  */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

@@ -5,19 +5,20 @@
  */
 import assert from 'node:assert/strict';
 import { chownSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { parse, stringify } from 'yaml';
+import { readManifest } from '../../deploy/package/repository.ts';
 import { targets } from '../../deploy/package/target.ts';
 import { eventually } from '../support/agent.ts';
 import { publish } from '../support/cli.ts';
 import { readLines } from '../support/files.ts';
 import { BuiltImage, RunningContainer, thisMachine } from '../support/image.ts';
 import { readExample } from '../support/manifests.ts';
-import { BuiltPackages, filesBelow } from '../support/package.ts';
+import { architectures, BuiltPackages, filesBelow } from '../support/package.ts';
 import { freePorts } from '../support/ports.ts';
 
-const version = '0.1.0';
+const { version } = readManifest();
 const user = 65_532;
 const node = 'usr/lib/tidegate/bin/node';
 const command = 'usr/bin/tidegate';
@@ -34,11 +35,11 @@ const images = new Map<string, BuiltImage>();
 before(
   () => {
     assert.equal(process.getuid?.(), 0, 'it mounts: run it as root');
-    packages = new BuiltPackages('--version', version);
+    packages = new BuiltPackages(...architectures);
     const binaries = filesBelow(packages.tree(ours.debian))
       .filter((path) => path === node || path.endsWith('.node'))
       .map((path) => join(packages.tree(ours.debian), path));
-    const made = join(packages.folder, 'dist');
+    const made = dirname(packages.deb(ours.debian));
     for (const target of targets) {
       images.set(target.debian, new BuiltImage(made, version, target, binaries));
     }

@@ -52,6 +52,20 @@ test('every connection has WAL and synchronous=FULL; the file auto_vacuum from t
   }
 });
 
+test('what is in the buffer only its owner may read, whatever the umask', () => {
+  const before = process.umask(0o022);
+  try {
+    const path = freshPath();
+    const rig = open(path);
+    for (const suffix of ['', '-wal', '-shm', '.lock']) {
+      assert.equal(statSync(path + suffix).mode & 0o777, 0o600, suffix);
+    }
+    rig.writer.stop();
+  } finally {
+    process.umask(before);
+  }
+});
+
 test('a connection with less than FULL is refused, whoever lowered it', () => {
   const db = openWriter(freshPath(), tuning);
   for (const level of ['NORMAL', 'OFF', 'EXTRA']) {

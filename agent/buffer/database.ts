@@ -10,7 +10,7 @@
  * transaction; a file from a newer tidegate, or another program's database, is refused untouched.
  */
 import { randomBytes } from 'node:crypto';
-import { existsSync, readFileSync, realpathSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import Database from 'better-sqlite3';
 import { messageOf, TidegateError } from '../errors.ts';
@@ -25,6 +25,7 @@ const autoVacuumIncremental = 2;
 /** 'TGDB': what `file` and we know the database by. */
 const applicationId = 0x54474442;
 const epochBytes = 8;
+const ownerOnly = 0o600;
 /** How long a reader waits while another connection recovers the WAL. */
 const readerBusyMs = 5_000;
 /** A checkpoint waits this long for readers; then it is tried again later. */
@@ -154,11 +155,25 @@ function refuseStrangers(db: Sqlite, newest = migrations.length): boolean {
 }
 
 function connect(path: string, options: { readonly: boolean; timeout: number }): Sqlite {
+  if (!options.readonly) makePrivate(path);
   try {
     return new Database(path, options);
   } catch (error) {
     if (isDamage(error) || isDiskFull(error) || isInputOutput(error)) throw error;
     throw new TidegateError('bufferCannotOpen', `${path}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/**
+ * Events are their owner's business: SQLite would make the file as the umask has it, and its log
+ * and shared memory as the file. Only ever made, never opened: closing it would drop the locks that
+ * other connections of this process have on it.
+ */
+function makePrivate(path: string): void {
+  try {
+    closeSync(openSync(path, 'wx', ownerOnly));
+  } catch {
+    // It is there; what else hinders is found by whoever opens it.
   }
 }
 

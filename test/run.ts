@@ -27,8 +27,8 @@ const heavyMark =
 const packageMark = /BuiltPackages|builtFor|guest-told/;
 const lightAtOnce = 2;
 const heavyAtOnce = 1;
-/** The guest's is the longest of all files'. */
-const testTimeoutMs = 1_200_000;
+const testTimeoutMs = 900_000;
+const guestTimeoutMs = 2_400_000;
 const longTestTimeoutMs = 3_600_000;
 const totalPattern = /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) ([\d.]+)$/;
 
@@ -115,7 +115,7 @@ async function runAll(
   const tell: Tell = (event) => void report.write(event as never);
   // The report wants one test at a time: what the guest's files tell waits for the others.
   const later: TestEvent[] = [];
-  const guest = stage(of(isGuest), 1, timeout, (event) => void later.push(event), outcome);
+  const guest = stage(of(isGuest), 1, guestTimeoutMs, (event) => void later.push(event), outcome);
   const light = of((text) => !isHeavy(text) && !isGuest(text));
   await stage(light, lightAtOnce, timeout, tell, outcome);
   await stage(of(isHeavy), heavyAtOnce, timeout, tell, outcome);

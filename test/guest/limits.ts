@@ -10,7 +10,7 @@ import { dropIn } from './notify.ts';
 import type { Detail } from './report.ts';
 import { mainPid, must, show, unit } from './system.ts';
 
-const load = { messages: 900, perSecond: 300, withinMs: 120_000 } as const;
+const load = { messages: 300, perSecond: 300, withinMs: 120_000 } as const;
 const limits = ['MemoryMax=192M', 'CPUQuota=50%'];
 
 export async function limited(machine: Machine): Promise<void> {

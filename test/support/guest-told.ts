@@ -8,7 +8,7 @@ import { type Part, promises } from '../guest/promises.ts';
 import { type Life, type LifeSetup, live } from './guest-life.ts';
 import { seedOfRun } from './random.ts';
 
-const livesWithinMs = 1_080_000;
+const livesWithinMs = 2_400_000;
 
 /** Declares the tests. @returns what gives the life, once they run */
 export function tellPromises(

@@ -10,15 +10,21 @@ import { after, test } from 'node:test';
 import { BufferReader } from '../agent/buffer/reader.ts';
 import { bodyOf, childLane, childSession, framesEach, rowsKept } from './support/buffer-body.ts';
 import { BufferRig, optionsFor, routeTo, tempFolder } from './support/buffer-rig.ts';
+import { patient } from './support/patience.ts';
 import { randomFrom, seedOfRun } from './support/random.ts';
 
 const folder = tempFolder();
-after(() => folder.remove());
+/** One whose test failed would go on for ever. */
+const children = new Set<ChildProcess>();
+after(() => {
+  for (const child of children) child.kill('SIGKILL');
+  folder.remove();
+});
 
 const kib = 1024;
 const mib = 1024 * kib;
 const childPath = join(import.meta.dirname, 'support', 'buffer-child.ts');
-const withinMs = 20_000;
+const withinMs = patient(20_000);
 
 class Child {
   readonly lines: string[] = [];
@@ -28,6 +34,7 @@ class Child {
 
   constructor(command: string, args: string[]) {
     this.process = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+    children.add(this.process);
     this.exited = new Promise((resolve) => this.process.once('close', (code) => resolve(code)));
     let rest = '';
     this.process.stdout?.setEncoding('utf8').on('data', (text: string) => {
@@ -130,7 +137,7 @@ test('what was committed survives SIGKILL at any moment, sessions with it', asyn
     const child = new Child(process.execPath, childArgs(path, 3 * kib));
     await child.line(/^committed/);
     if (random() < 0.5) child.say('pass');
-    await new Promise((resolve) => setTimeout(resolve, random() * 120));
+    await new Promise((resolve) => setTimeout(resolve, random() * patient(120)));
     child.process.kill('SIGKILL');
     await child.exited;
     for (const sequence of child.committed) {

@@ -83,7 +83,7 @@ async function stage(
 
 async function main(args: readonly string[]): Promise<number> {
   if (!buildCore()) return 70;
-  const lacking = provision(args.includes('--long'));
+  const lacking = provision(args.includes('--long') ? 'long' : 'test');
   if (lacking !== null) {
     process.stderr.write(`${lacking}\n`);
     return 69;

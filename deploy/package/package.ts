@@ -11,13 +11,12 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { buildDeb } from './deb.ts';
-import { fetchDependencies, reached, runtimeFolder } from './dependencies.ts';
 import { debianVersion, type Options, readOptions, usage } from './options.ts';
 import { Refusal } from './refusal.ts';
-import { readManifest, sourceEpoch } from './repository.ts';
+import { stage } from './stage.ts';
 import { buildTarball } from './tarball.ts';
 import type { Target } from './target.ts';
-import { assertSources, buildTree } from './tree.ts';
+import { assertSources } from './tree.ts';
 
 /** Of one file; megabytes as those who sell links and cards count them. */
 const megabyte = 1_000_000;
@@ -32,27 +31,16 @@ interface Made {
 
 /** One target: both of its files, in `folder`. */
 async function make(target: Target, folder: string, options: Options): Promise<string[]> {
-  const manifest = readManifest();
-  const version = options.version ?? manifest.version;
-  const epoch = await sourceEpoch();
-  const staged = join(folder, `staged-${target.node}`);
-  tell(`${target.debian}: dependencies from npm`);
-  await fetchDependencies(staged, target);
-  const runtime = runtimeFolder(staged, target);
-  const dependencies = reached(staged);
-  const parts = { manifest, version, target, epoch, staged, runtime, dependencies };
-  const tree = join(folder, `tree-${target.node}`);
-  tell(`${target.debian}: the tree, of ${dependencies.length} dependencies`);
-  await buildTree(tree, parts);
-  const written = debianVersion(version);
+  const { tree, parts } = await stage(target, folder, options.version, tell);
+  const written = debianVersion(parts.version);
   const deb = join(folder, `tidegate_${written}_${target.debian}.deb`);
   const name = `tidegate-${written}-linux-${target.node}`;
   const tarball = join(folder, `${name}.tar.xz`);
   tell(`${target.debian}: the package`);
   await buildDeb(tree, deb, parts);
   tell(`${target.debian}: the tarball`);
-  await buildTarball(tree, tarball, name, epoch);
-  for (const leftover of [staged, tree]) rmSync(leftover, { recursive: true });
+  await buildTarball(tree, tarball, name, parts.epoch);
+  rmSync(tree, { recursive: true });
   return [deb, tarball];
 }
 

@@ -22,11 +22,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { heapFlags } from '../../agent/heap-flags.ts';
 import { parseMetrics, type Samples } from './metrics.ts';
+import { patient } from './patience.ts';
 import { freePorts } from './ports.ts';
 
 const main = fileURLToPath(new URL('../../agent/main.ts', import.meta.url));
-const readyWithinMs = 30_000;
-const stopWithinMs = 15_000;
+const readyWithinMs = patient(30_000);
+const stopWithinMs = patient(15_000);
 const reloadWithinMs = 15_000;
 const pollMs = 40;
 const logLinesShown = 30;
@@ -250,13 +251,13 @@ export function accepts(port: number): Promise<boolean> {
   });
 }
 
-/** Waits until `met`, polling; throws with `what` after `withinMs`. */
+/** Waits until `met`, polling; throws with `what` when it was not within the patience for it. */
 export async function eventually(
   what: string,
   withinMs: number,
   met: () => boolean | Promise<boolean>,
 ): Promise<void> {
-  const deadline = performance.now() + withinMs;
+  const deadline = performance.now() + patient(withinMs);
   while (!(await met())) {
     if (performance.now() > deadline) throw new Error(`not within ${withinMs} ms: ${what}`);
     await sleep(pollMs);

@@ -13,7 +13,8 @@
  */
 import { closeSync, cpSync, mkdirSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { runTool, toolsLabel } from './guest-image.ts';
+import { toolsLabel } from './guest-image.ts';
+import { runTool } from './run-tool.ts';
 
 const sectorBytes = 512;
 const logMagic = 0x6a736677736872n;

@@ -1,33 +1,20 @@
 /**
  * A Debian that boots: made by debootstrap once, kept, and never changed afterwards.
  *
- *   $XDG_CACHE_HOME/tidegate-test/guest-<suite>-<hash of the recipe>/
+ *   guest-<suite>-<hash of the recipe>/        where kept-folder.ts keeps it
  *     disk.img      ext4, the whole root (sparse); guests boot on copies
  *     vmlinuz, initrd.img
  *
- * The recipe is this file: what is included, what is written into the root. Its hash names the
- * folder, so that a changed recipe makes a new image and an old one is never taken for it. A folder
- * appears under its name only when it is whole. What the guest runs is not in here: it comes on a
- * second disk at each boot (`guest.ts`), found by its label.
+ * The recipe is this file: what is included, what is written into the root. What the guest runs is
+ * not in here: it comes on a second disk at each boot (`guest.ts`), found by its label.
  *
  * It needs root (debootstrap makes devices and enters the new root). There is nothing of Tidegate
  * in the image, and no network in the guest.
  */
-import { spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import {
-  cpSync,
-  existsSync,
-  globSync,
-  mkdirSync,
-  mkdtempSync,
-  renameSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { homedir } from 'node:os';
+import { cpSync, globSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { bootstrap, keptFolder } from './kept-folder.ts';
+import { runTool } from './run-tool.ts';
 
 export type Suite = 'bookworm' | 'trixie';
 
@@ -85,17 +72,6 @@ const masked = [
   ...['systemd-pstore.service', 'serial-getty@ttyS0.service', 'systemd-timesyncd.service'],
 ];
 
-function cacheFolder(): string {
-  const cache = process.env.XDG_CACHE_HOME ?? '';
-  return join(cache === '' ? join(homedir(), '.cache') : cache, 'tidegate-test');
-}
-
-function imageFolder(suite: Suite): string {
-  const recipe = JSON.stringify([suite, diskSize, included, written, masked]);
-  const hash = createHash('sha256').update(recipe).digest('hex').slice(0, 12);
-  return join(cacheFolder(), `guest-${suite}-${hash}`);
-}
-
 function imageIn(folder: string, suite: Suite, madeInMs: number): GuestImage {
   return {
     ...{ suite, madeInMs },
@@ -103,20 +79,6 @@ function imageIn(folder: string, suite: Suite, madeInMs: number): GuestImage {
     kernel: join(folder, 'vmlinuz'),
     initrd: join(folder, 'initrd.img'),
   };
-}
-
-/** Runs it to its end. @throws Error with the last of what it said */
-export function runTool(command: string, args: readonly string[], withinMs: number): string {
-  const ended = spawnSync(command, args, {
-    encoding: 'utf8',
-    timeout: withinMs,
-    env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin`, LC_ALL: 'C.UTF-8' },
-    maxBuffer: 64 * 1024 * 1024,
-  });
-  if (ended.status === 0) return ended.stdout;
-  const said = `${ended.stdout ?? ''}${ended.stderr ?? ''}`.trimEnd().split('\n').slice(-20);
-  const why = ended.error?.message ?? `exit ${ended.status ?? ended.signal}`;
-  throw new Error(`${command} ${args[0] ?? ''}: ${why}\n${said.join('\n')}`);
 }
 
 function finishRoot(root: string): void {
@@ -149,34 +111,16 @@ function only(pattern: string): string {
  * @throws Error when it cannot be made: not root, a tool or the mirror is missing
  */
 export function guestImage(suite: Suite): GuestImage {
-  const folder = imageFolder(suite);
-  if (existsSync(folder)) return imageIn(folder, suite, 0);
-  if (process.getuid?.() !== 0) {
-    throw new Error(`the guest image ${folder} has to be made once, by root (debootstrap)`);
-  }
-  const started = performance.now();
-  mkdirSync(cacheFolder(), { recursive: true });
-  const work = mkdtempSync(`${folder}-`);
-  try {
+  const recipe = [suite, diskSize, included, written, masked];
+  const { folder, madeInMs } = keptFolder(`guest-${suite}`, recipe, (work) => {
     const root = join(work, 'root');
-    const mirror = process.env.TIDEGATE_TEST_DEBIAN_MIRROR ?? '';
-    runTool(
-      'debootstrap',
-      [
-        ...['--variant=minbase', `--include=${included.join(',')}`, suite, root],
-        ...(mirror === '' ? [] : [mirror]),
-      ],
-      makeWithinMs,
-    );
+    bootstrap(suite, root, [`--include=${included.join(',')}`], makeWithinMs);
     finishRoot(root);
     cpSync(only(join(root, 'boot/vmlinuz-*')), join(work, 'vmlinuz'));
     cpSync(only(join(root, 'boot/initrd.img-*')), join(work, 'initrd.img'));
     const disk = join(work, 'disk.img');
     runTool('mke2fs', ['-q', '-t', 'ext4', '-d', root, '-F', disk, diskSize], makeWithinMs);
     rmSync(root, { recursive: true, force: true });
-    renameSync(work, folder);
-  } finally {
-    rmSync(work, { recursive: true, force: true });
-  }
-  return imageIn(folder, suite, performance.now() - started);
+  });
+  return imageIn(folder, suite, madeInMs);
 }

@@ -10,8 +10,8 @@
  */
 import { appendFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { runTool } from './guest-image.ts';
 import { builtFor } from './package.ts';
+import { runTool } from './run-tool.ts';
 
 export type Packages = Readonly<Record<'first' | 'next' | 'narrow', string>>;
 

@@ -6,7 +6,11 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 
+/** What is to be run: `npm test`, the long tests with it, `npm run test:arm`. */
+export type Purpose = 'test' | 'long' | 'arm';
+
 interface Tool {
+  /** One of the PATH, or a file. */
   readonly command: string;
   /** What succeeds where it is there, if a command of that name does not say so. */
   readonly proof?: string;
@@ -15,8 +19,8 @@ interface Tool {
   readonly for: string;
   /** Not needed when a Kafka is given by TIDEGATE_TEST_KAFKA. */
   readonly kafka?: true;
-  /** Only the long tests need it. */
-  readonly long?: true;
+  /** Those of 'test' are needed by 'long' too; 'test' unless given. */
+  readonly needed?: readonly Purpose[];
 }
 
 const jres = ['openjdk-17-jre-headless', 'openjdk-21-jre-headless', 'openjdk-25-jre-headless'];
@@ -32,15 +36,31 @@ const tools: readonly Tool[] = [
     packages: ['python3-venv'],
     for: 'linters of containers',
   },
-  { command: 'xz', packages: ['xz-utils'], for: 'tarballs' },
+  { command: 'xz', packages: ['xz-utils'], for: 'tarballs', needed: ['test', 'arm'] },
   { command: 'dpkg-parsechangelog', packages: ['dpkg-dev'], for: 'packages' },
   { command: 'lintian', packages: ['lintian'], for: 'what Debian thinks of them' },
   { command: 'mandoc', packages: ['mandoc'], for: 'the man page' },
   { command: 'shellcheck', packages: ['shellcheck'], for: 'their scripts' },
   { command: 'systemd-analyze', packages: ['systemd'], for: 'the unit' },
-  { command: 'debootstrap', packages: ['debootstrap'], for: 'a Debian to install on' },
+  {
+    command: 'qemu-aarch64-static',
+    packages: ['qemu-user-static'],
+    for: 'the arm64 package',
+    needed: ['test', 'arm'],
+  },
+  {
+    command: '/usr/aarch64-linux-gnu/lib/libstdc++.so.6',
+    packages: ['libstdc++6-arm64-cross'],
+    for: 'the libraries it is linked with',
+  },
+  {
+    command: 'debootstrap',
+    packages: ['debootstrap'],
+    for: 'a Debian to install on',
+    needed: ['test', 'arm'],
+  },
   { command: 'qemu-system-x86_64', packages: ['qemu-system-x86'], for: 'the machine it runs on' },
-  { command: 'buildah', packages: ['buildah'], for: 'the container image', long: true },
+  { command: 'buildah', packages: ['buildah'], for: 'the container image', needed: ['long'] },
   { command: 'java', packages: jres, for: 'Apache Kafka, Java 17 or later', kafka: true },
   { command: 'mvn', packages: ['maven'], for: 'the jars of Apache Kafka', kafka: true },
 ];
@@ -52,6 +72,7 @@ const searchPath = `${process.env.PATH}:/usr/sbin:/usr/local/sbin`;
 const environment = { ...process.env, PATH: searchPath, DEBIAN_FRONTEND: 'noninteractive' };
 
 function present({ command, proof }: Tool): boolean {
+  if (command.startsWith('/')) return existsSync(command);
   const found = spawnSync('sh', ['-c', proof ?? `command -v ${command}`], { env: environment });
   if (found.status !== 0) return false;
   return command !== 'java' || javaVersion() >= javaLeast;
@@ -62,9 +83,10 @@ function javaVersion(): number {
   return Number(/version "(\d+)/.exec(stderr)?.[1] ?? 0);
 }
 
-function missing(long: boolean): Tool[] {
+function missing(purpose: Purpose): Tool[] {
   const kafkaGiven = (process.env.TIDEGATE_TEST_KAFKA ?? '') !== '';
-  const wanted = tools.filter((tool) => long || tool.long !== true);
+  const purposes: readonly Purpose[] = purpose === 'long' ? ['test', 'long'] : [purpose];
+  const wanted = tools.filter(({ needed = ['test'] }) => purposes.some((p) => needed.includes(p)));
   return wanted.filter((tool) => !(kafkaGiven && tool.kafka === true) && !present(tool));
 }
 
@@ -93,11 +115,11 @@ function install(absent: readonly Tool[]): void {
 }
 
 /** Returns null when everything is there, else the sentences to print before stopping. */
-export function provision(long: boolean): string | null {
-  let absent = missing(long);
+export function provision(purpose: Purpose): string | null {
+  let absent = missing(purpose);
   if (absent.length > 0 && isDebian() && process.getuid?.() === 0) {
     install(absent);
-    absent = missing(long);
+    absent = missing(purpose);
   }
   if (absent.length === 0) return null;
   const list = absent.map((tool) => `  ${tool.command.padEnd(10)} ${tool.for}`);

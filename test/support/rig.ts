@@ -32,6 +32,7 @@ import { Sessions } from '../../agent/ingress/sessions.ts';
 import { Wills } from '../../agent/ingress/wills.ts';
 import { Pipeline } from '../../agent/pipeline.ts';
 import { serveWebSocket } from '../../agent/websocket.ts';
+import { patient } from './patience.ts';
 import { freePorts } from './ports.ts';
 
 const pollMs = 5;
@@ -319,7 +320,7 @@ export async function eventually(
   holds: () => boolean,
   withinMs = waitMs,
 ): Promise<void> {
-  const deadline = performance.now() + withinMs;
+  const deadline = performance.now() + patient(withinMs);
   while (!holds()) {
     if (performance.now() > deadline) throw new Error(`not within ${withinMs} ms: ${what}`);
     await sleep(pollMs);

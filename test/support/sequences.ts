@@ -4,9 +4,10 @@
  */
 import { connect as connectTcp } from 'node:net';
 import { accepted, connect, type Sequence, text } from '../vectors/sequence.ts';
+import { patient } from './patience.ts';
 
 const atOnce = 24;
-const withinMs = 4_000;
+const withinMs = patient(4_000);
 const ping = 'c000';
 const pong = 'd000';
 let clients = 0;

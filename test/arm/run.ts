@@ -120,6 +120,8 @@ async function main(args: readonly string[]): Promise<number> {
     say(lacking);
     return exitCodes.unavailable;
   }
+  // Through 'exit', where the run's root is taken away.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
   const sheet = new Sheet(say);
   registerArm(say);
   using debian = new ArmDebian(sharedFolders(), say);

@@ -182,6 +182,7 @@ for (const protocolVersion of [4, 5] as const) {
     const device = await rig.device(`held-${protocolVersion}`, { protocolVersion, keepalive: 1 });
     device.send(publish('plant/1', 'a', 1), publish('plant/1', 'b', 2), { cmd: 'pingreq' });
     await device.until('pingresp');
+    await device.until('puback');
     assert.deepEqual(rig.listener?.heldDevices, [`held-${protocolVersion}`]);
     assert.deepEqual(device.acknowledged(), [1], 'the second waits for its limit');
     for (let i = 0; i < 4; i++) {

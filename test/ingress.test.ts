@@ -4,13 +4,15 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { AckQueue, ackTypes } from '../agent/ingress/ack-queue.ts';
 import { HoldQueue } from '../agent/ingress/hold-queue.ts';
 import { Inbox } from '../agent/ingress/inbox.ts';
 import { KeepAlive } from '../agent/ingress/keep-alive.ts';
 import { PartialBudget } from '../agent/ingress/partials.ts';
 import type { Served, Source } from '../agent/ingress/source.ts';
+import { eventually } from './support/agent.ts';
+
+const servedWithinMs = 5_000;
 
 test('an acknowledgement waits behind one that cannot leave yet', () => {
   const queue = new AckQueue();
@@ -155,7 +157,7 @@ test('a shared bucket serves in turn, and a source that left is not served', asy
   for (const each of [a, b, gone]) queue.hold(each, 0, true, 1);
   assert.equal(queue.size, 3);
   queue.leave(gone);
-  await sleep(50);
+  await eventually('nobody waits', servedWithinMs, () => queue.size === 0);
   assert.deepEqual(served, ['a', 'b', 'a', 'b', 'a']);
   assert.equal(queue.size, 0);
 });
@@ -176,12 +178,12 @@ test('held by something else in its turn, a source strands nobody behind it', as
   const other: Source = source('other', 'held', () => queue.hold(other, 2, false, 5_000));
   const [last, late] = [source('last', 'served'), source('late', 'served')];
   for (const each of [full, other, last]) queue.hold(each, 1, true, 1);
-  await sleep(50);
+  await eventually('the last is served', servedWithinMs, () => served.includes('last'));
   assert.deepEqual(served, ['full', 'other', 'last']);
   assert.equal(queue.size, 1, 'the other limit has it');
   queue.leave(other);
   queue.hold(late, 1, true, 1);
-  await sleep(50);
+  await eventually('it is served', servedWithinMs, () => served.includes('late'));
   assert.equal(served.at(-1), 'late');
   assert.equal(queue.size, 0);
 });

@@ -40,7 +40,8 @@ export interface Ended {
   readonly err: string;
 }
 
-export class ArmDebian implements Disposable {
+/** Taken away when this process ends, with what still runs in it. */
+export class ArmDebian {
   readonly folder = mkdtempSync(join(tmpdir(), 'tidegate-arm-'));
   readonly root = join(this.folder, 'root');
   readonly #running = new Set<ChildProcess>();
@@ -49,7 +50,7 @@ export class ArmDebian implements Disposable {
   /** @param shared folders of this machine that are seen in there, read-only */
   constructor(shared: readonly string[], say: (line: string) => void) {
     this.#shared = shared;
-    process.once('exit', () => this[Symbol.dispose]());
+    process.once('exit', () => this.#takeAway());
     const kept = keptFolder('arm64', [suite, included], (work) => {
       say('an arm64 Debian 12 is made, once: some minutes');
       const options = ['--arch=arm64', `--include=${included.join(',')}`];
@@ -81,7 +82,7 @@ export class ArmDebian implements Disposable {
     return ended;
   }
 
-  [Symbol.dispose](): void {
+  #takeAway(): void {
     for (const child of this.#running) child.kill('SIGKILL');
     if (process.env.TIDEGATE_TEST_KEEP !== '1') {
       rmSync(this.folder, { recursive: true, force: true });

@@ -34,7 +34,8 @@ Needs root on Debian, and installs qemu-user-static and debootstrap. The Debian 
 minutes) and kept in $XDG_CACHE_HOME/tidegate-test; TIDEGATE_TEST_DEBIAN_MIRROR names its mirror.
 TIDEGATE_TEST_SEED repeats what is drawn at random, TIDEGATE_TEST_KEEP=1 keeps the run's root.
 
-Exit codes: 0 all was seen, 1 something was not, 64 usage, 69 something is missing on this machine.
+Exit codes: 0 all was seen, 1 something was not, 64 usage, 69 something is missing on this machine,
+70 a fault of this command.
 
 Examples:
   $ npm run test:arm
@@ -74,15 +75,26 @@ function chosenBy(args: readonly string[]): Chosen | null {
   return { only, deb, json, files };
 }
 
-async function look(debian: ArmDebian, chosen: Chosen, sheet: Sheet, say: Say): Promise<void> {
-  const deb = chosen.deb ?? built(debian.folder, say);
-  await lookAtPackage(debian, deb, chosen.only === 'suite' ? 'installed' : 'whole', sheet);
-  if (chosen.only !== 'package') await runSuite(debian, chosen.files, sheet);
+interface Prepared {
+  readonly debian: ArmDebian;
+  readonly deb: string;
 }
 
-type Say = (line: string) => void;
+/** All that is needed before anything can be looked at. @throws Error with what it lacks */
+function prepare({ deb }: Chosen): Prepared {
+  if (process.getuid?.() !== 0) throw new Error('it needs root, for a chroot and its mounts');
+  const lacking = provision('arm');
+  if (lacking !== null) throw new Error(lacking);
+  registerArm(say);
+  const debian = new ArmDebian(sharedFolders(), say);
+  return { debian, deb: deb ?? built(debian.folder) };
+}
 
-function built(folder: string, say: Say): string {
+function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+function built(folder: string): string {
   say('the arm64 package is built');
   const made = build(['--arch', 'arm64', '--out', join(folder, 'dist')]);
   const deb = made.find(({ file }) => file.endsWith('.deb'));
@@ -101,39 +113,35 @@ function show({ steps, unseen }: Sheet, left: readonly NotRun[]): string {
   ].join('\n');
 }
 
-async function main(args: readonly string[]): Promise<number> {
-  const say: Say = (line) => void process.stderr.write(`${line}\n`);
-  let chosen: Chosen | null;
-  try {
-    chosen = chosenBy(args);
-  } catch (error) {
-    say(`test:arm: ${(error as Error).message}; --help shows what it takes`);
-    return exitCodes.usage;
-  }
-  if (chosen === null) {
-    process.stdout.write(usage);
-    return 0;
-  }
-  const lacking =
-    process.getuid?.() === 0 ? provision('arm') : 'test:arm needs root: chroot and mounts.';
-  if (lacking !== null) {
-    say(lacking);
-    return exitCodes.unavailable;
-  }
-  // Through 'exit', where the run's root is taken away.
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+async function look({ only, json, files }: Chosen, { debian, deb }: Prepared): Promise<boolean> {
   const sheet = new Sheet(say);
-  registerArm(say);
-  using debian = new ArmDebian(sharedFolders(), say);
-  await look(debian, chosen, sheet, say);
-  const left = notRun.filter(
-    ({ file }) => chosen.only !== 'package' && chosen.files.includes(file),
-  );
-  const { steps } = sheet;
-  process.stdout.write(
-    chosen.json ? `${JSON.stringify({ steps, notRun: left })}\n` : show(sheet, left),
-  );
-  return sheet.unseen.length === 0 ? 0 : notSeen;
+  await lookAtPackage(debian, deb, only === 'suite' ? 'installed' : 'whole', sheet);
+  if (only !== 'package') await runSuite(debian, files, sheet);
+  const left = notRun.filter(({ file }) => only !== 'package' && files.includes(file));
+  const told = { steps: sheet.steps, notRun: left };
+  process.stdout.write(json ? `${JSON.stringify(told)}\n` : show(sheet, left));
+  return sheet.unseen.length === 0;
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  let exit: number = exitCodes.usage;
+  try {
+    const chosen = chosenBy(args);
+    if (chosen === null) {
+      process.stdout.write(usage);
+      return exitCodes.ok;
+    }
+    exit = exitCodes.unavailable;
+    // Through 'exit', where the run's root is taken away.
+    for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => process.exit(1));
+    const prepared = prepare(chosen);
+    exit = exitCodes.ourFault;
+    return (await look(chosen, prepared)) ? exitCodes.ok : notSeen;
+  } catch (error) {
+    say(`test:arm: ${(error as Error).message}`);
+    if (exit === exitCodes.usage) say('--help shows what it takes');
+    return exit;
+  }
 }
 
 process.exitCode = await main(process.argv.slice(2));

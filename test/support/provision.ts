@@ -99,12 +99,13 @@ function known(name: string): boolean {
   return spawnSync('apt-cache', ['show', name], { stdio: 'ignore' }).status === 0;
 }
 
+/** Told on standard error: what was asked for is on standard output, as JSON perhaps. */
 function install(absent: readonly Tool[]): void {
   const apt = (...args: string[]) =>
-    execFileSync('apt-get', args, { stdio: ['ignore', 'inherit', 'inherit'], env: environment });
+    execFileSync('apt-get', args, { stdio: ['ignore', 2, 2], env: environment });
   apt('update', '-qq');
   const packages = absent.map((tool) => tool.packages.find(known) ?? tool.packages[0] ?? '');
-  process.stdout.write(`installing for the tests: ${packages.join(' ')}\n`);
+  process.stderr.write(`installing for the tests: ${packages.join(' ')}\n`);
   const ownPolicy = !existsSync(policyFile);
   if (ownPolicy) writeFileSync(policyFile, policyForbids, { mode: 0o755 });
   try {

@@ -129,7 +129,8 @@ function argsOf({ image, disk, tools, folder, part, writeLog }: BootSetup): stri
     ...accelerator(image.kernel).args,
     ...['-m', String(memoryMib), '-smp', String(cores), '-nodefaults', '-display', 'none'],
     ...['-no-reboot', '-nic', 'none', '-serial', `file:${join(folder, `console-${part}.log`)}`],
-    ...[...watched, '-device', 'virtio-blk-pci,drive=disk'],
+    // Zeroes are written out: `blklogwrites` may put others' entries where it keeps room for them.
+    ...[...watched, '-device', 'virtio-blk-pci,drive=disk,write-zeroes=off,discard=off'],
     ...[...raw('tools', tools, ',read-only=on'), '-device', 'virtio-blk-pci,drive=tools'],
     ...['-device', 'virtio-serial-pci', '-chardev', 'stdio,id=report,signal=off'],
     ...['-device', `virtserialport,chardev=report,name=${reportPort}`],

@@ -25,7 +25,7 @@ export interface PathParts {
   readonly buffer: Appender;
   readonly holds: HoldQueue;
   readonly clock: Clock;
-  readonly telemetry: { frames(verdict: VerdictName, count: number, protocol?: 'nats'): void };
+  readonly telemetry: { frames(verdict: VerdictName, count: number, protocol?: string): void };
   readonly commitEveryMs: number;
 }
 

@@ -49,30 +49,46 @@ const forms: fc.Arbitrary<MessageForm> = fc.record({
   eventId: texts,
   headers: fc.array(fc.tuple(texts, texts), { maxLength: 5 }),
   payload: fc.uint8Array({ maxLength: 200 }),
+  key: fc.option(fc.uint8Array({ minLength: 1, maxLength: 40 })),
+  partition: fc.option(fc.nat()),
+  timestampMs: fc.option(fc.integer({ min: 1, max: 2 ** 48 })),
 });
 
 test('every field of a message comes out of the segment as it went in', () => {
   fc.assert(
-    fc.property(fc.array(forms, { minLength: 1, maxLength: 20 }), (messages) => {
-      const core = coreWithRoute();
-      const routed = messages.filter(({ topicName }) => !topicName.startsWith('$'));
-      assert.equal(ingest(core, written(messages)), messages.length);
-      assert.equal(core.stop(), stops.end);
-      assert.equal(core.segmentFrames(), routed.length);
-      const bytes = core.seal(1, 2, 1, 1, 1, 2);
-      const body = core.memory.slice(core.SEGMENT_OFFSET, core.SEGMENT_OFFSET + bytes);
-      const open = new SegmentReader(loadCore()).open(body);
-      if (!('frame' in open)) throw new Error(open.fault);
-      for (const [index, message] of routed.entries()) {
-        const frame = open.frame(index);
-        assert.equal(frame.protocol, 2);
-        assert.equal(frame.topicName, message.topicName);
-        assert.equal(frame.eventId ?? '', message.eventId);
-        assert.deepEqual(Buffer.from(frame.payload), Buffer.from(message.payload));
-        const { userProperties } = decodeProperties(frame.properties);
-        assert.deepEqual(userProperties, message.headers);
-      }
-    }),
+    fc.property(
+      fc.array(forms, { minLength: 1, maxLength: 20 }),
+      fc.boolean(),
+      (messages, http) => {
+        const core = coreWithRoute();
+        const routed = messages.filter(({ topicName }) => !topicName.startsWith('$'));
+        const over = http ? ingestFlags.http : 0;
+        assert.equal(ingest(core, written(messages), over), messages.length);
+        assert.equal(core.stop(), stops.end);
+        assert.equal(core.segmentFrames(), routed.length);
+        const bytes = core.seal(1, 2, 1, 1, 1, 2);
+        const body = core.memory.slice(core.SEGMENT_OFFSET, core.SEGMENT_OFFSET + bytes);
+        const open = new SegmentReader(loadCore()).open(body);
+        if (!('frame' in open)) throw new Error(open.fault);
+        for (const [index, message] of routed.entries()) {
+          const frame = open.frame(index);
+          assert.equal(frame.protocol, http ? 3 : 2);
+          assert.equal(frame.topicName, message.topicName);
+          assert.deepEqual(
+            frame.key && Buffer.from(frame.key),
+            message.key && Buffer.from(message.key),
+          );
+          assert.deepEqual(
+            [frame.partition, frame.timestampMs],
+            [message.partition, message.timestampMs],
+          );
+          assert.equal(frame.eventId ?? '', message.eventId);
+          assert.deepEqual(Buffer.from(frame.payload), Buffer.from(message.payload));
+          const { userProperties } = decodeProperties(frame.properties);
+          assert.deepEqual(userProperties, message.headers);
+        }
+      },
+    ),
   );
 });
 

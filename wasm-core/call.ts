@@ -27,6 +27,8 @@ export const SESSION_ENDS: i32 = 256;
 export const AUTH_PENDING: i32 = 512;
 /** The chunk holds messages as `message.ts` has them, not MQTT Control Packets. */
 export const MESSAGES: i32 = 1024;
+/** They came over HTTP; without it over NATS. */
+export const HTTP: i32 = 2048;
 
 export const END: i32 = 0;
 export const PARTIAL: i32 = 1;

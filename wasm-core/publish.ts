@@ -12,8 +12,8 @@ import {
 } from './layout';
 import { FAULT_NONE } from './fault';
 import {
-  ALLOW, BUDGET, CAPTURE, CAPTURE_QOS2, CLOCK_UNSYNCED, COPY_ALL, DOWN, END, MESSAGES, SEGMENT_FULL,
-  call, clientBytes, flags, holdBy, refuse, resolvedBytes, upMs, wallMs, wantAlias,
+  ALLOW, BUDGET, CAPTURE, CAPTURE_QOS2, CLOCK_UNSYNCED, COPY_ALL, DOWN, END, HTTP, MESSAGES,
+  SEGMENT_FULL, call, clientBytes, flags, holdBy, refuse, resolvedBytes, upMs, wallMs, wantAlias,
 } from './call';
 import { allowed } from './allow';
 import { deviceAt, deviceLength, nameDevice, namedByFrame } from './device';
@@ -21,8 +21,9 @@ import {
   OVER_DROP, OVER_HOLD, askLimits, askedOver, beginDevice, chargeLimits,
 } from './limits';
 import {
-  eventIdAt, eventIdLength, messageEnd, messageNameAt, messageNameLength, messagePayloadAt,
-  messagePropertiesAt, messagePropertiesLength, readMessage,
+  eventIdAt, eventIdLength, keyAt, keyLength, messageEnd, messageNameAt, messageNameLength,
+  messagePayloadAt, messagePayloadLength, messagePropertiesAt, messagePropertiesLength, partition,
+  readMessage, timestampMs,
 } from './message';
 import {
   packetEnd, packetIdentifier, payloadAt, propertiesAt, propertiesLength, publishAlias,
@@ -39,7 +40,7 @@ import {
 import { remember, seen } from './seen';
 import {
   BURY_LIMIT, BURY_NONE, BURY_PAYLOAD_TOO_LARGE, FRAME_CLOCK_UNSYNCED, FRAME_FIXED_BYTES,
-  FRAME_PROPERTIES, PROTOCOL_MQTT, PROTOCOL_NATS, appendFrame, segmentFits,
+  FRAME_PROPERTIES, PROTOCOL_HTTP, PROTOCOL_MQTT, PROTOCOL_NATS, appendFrame, segmentFits,
 } from './segment';
 
 const QOS_2: i32 = 2;
@@ -99,9 +100,10 @@ function rate(first: i32, packetBytes: i32): i32 {
   if (admitted >= mayAdmit) return BUDGET;
   const isMessage = (flags & MESSAGES) != 0;
   const idLength = isMessage ? eventIdLength : 0;
+  const keyBytes = isMessage ? keyLength : 0;
   nameDevice(route, nameAt, nameLength, propsAt, propsLength);
   if (namedByFrame()) beginDevice();
-  const named = deviceLength + nameLength + clientBytes + idLength;
+  const named = deviceLength + nameLength + clientBytes + idLength + keyBytes;
   if (!segmentFits(FRAME_FIXED_BYTES + named + propsLength + bodyLength)) {
     return SEGMENT_FULL;
   }
@@ -129,10 +131,11 @@ function rate(first: i32, packetBytes: i32): i32 {
   }
   const clock = flags & CLOCK_UNSYNCED ? FRAME_CLOCK_UNSYNCED : 0;
   appendFrame(
-    isMessage ? PROTOCOL_NATS : PROTOCOL_MQTT,
+    isMessage ? (flags & HTTP ? PROTOCOL_HTTP : PROTOCOL_NATS) : PROTOCOL_MQTT,
     route, storedIdOf(route), first, reason, clock | (propsLength > 0 ? FRAME_PROPERTIES : 0),
     wallMs, upMs, expiry, deviceAt, deviceLength, nameAt, nameLength,
-    propsAt, propsLength, bodyAt, bodyLength, eventIdAt, idLength, CLIENT_OFFSET, clientBytes,
+    propsAt, propsLength, bodyAt, bodyLength, keyAt, keyBytes, eventIdAt, idLength,
+    CLIENT_OFFSET, clientBytes, isMessage ? partition : -1, isMessage ? timestampMs : 0,
   );
   admitted++;
   return END;
@@ -201,7 +204,7 @@ export function takeMessage(row: i32, at: i32, end: i32): i32 {
   propsAt = messagePropertiesAt;
   propsLength = messagePropertiesLength;
   bodyAt = messagePayloadAt;
-  bodyLength = messageEnd - messagePayloadAt;
+  bodyLength = messagePayloadLength;
   expiry = EXPIRY_ABSENT;
   const halted = judge(MESSAGE_FIRST_BYTE, 1, messageEnd - at);
   if (halted != END) return halted;

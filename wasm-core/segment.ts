@@ -8,7 +8,7 @@
  *               | bury reason u8 | flags u8 | arrivalMs f64 | livedMs f64 | expirySeconds u32
  *               | deviceBytes u16 | topicNameBytes u16 | propertiesBytes u32 | payloadBytes u32
  *               | keyBytes u16 | eventIdBytes u16 | traceBytes u16 | clientBytes u16
- *               | partition i32 | reserved 2×u32, then device, topicName, properties, payload,
+ *               | partition i32 | timestampMs f64 (0 none), then device, topicName, properties, payload,
  *               key, eventId, trace, client
  *
  * The checksum covers the whole body with its own field zero. `verify` also walks the frames: a
@@ -38,6 +38,7 @@ const CLIENT_BYTES_SHIFT: u64 = 48;
 
 export const PROTOCOL_MQTT: u8 = 1;
 export const PROTOCOL_NATS: u8 = 2;
+export const PROTOCOL_HTTP: u8 = 3;
 export const EXPIRY_NONE: u32 = 0xffffffff;
 export const BURY_NONE: i32 = 0;
 export const BURY_LIMIT: i32 = 1;
@@ -83,10 +84,11 @@ export function appendFrame(
   arrivalMs: f64, livedMs: f64, expirySeconds: u32,
   device: i32, deviceBytes: i32, topicName: i32, topicNameBytes: i32,
   properties: i32, propertiesBytes: i32, payload: i32, payloadBytes: i32,
-  eventId: i32, eventIdBytes: i32, client: i32, clientBytes: i32,
+  key: i32, keyBytes: i32, eventId: i32, eventIdBytes: i32, client: i32, clientBytes: i32,
+  partition: i32, timestampMs: f64,
 ): void {
   const at = SEGMENT_OFFSET + used;
-  const named = deviceBytes + topicNameBytes + clientBytes + eventIdBytes;
+  const named = deviceBytes + topicNameBytes + clientBytes + eventIdBytes + keyBytes;
   store<u32>(at, FRAME_FIXED_BYTES + named + propertiesBytes + payloadBytes);
   store<u32>(at, routeId, 4);
   store<u8>(at, protocol, 8);
@@ -101,18 +103,20 @@ export function appendFrame(
   store<u16>(at, topicNameBytes, 34);
   store<u32>(at, propertiesBytes, 36);
   store<u32>(at, payloadBytes, 40);
-  // Key, event id and trace are filled by other protocols; client where it is not the device.
+  // Key and event id are filled by other protocols; client where it is not the device.
   store<u64>(
     at,
-    ((<u64>clientBytes) << CLIENT_BYTES_SHIFT) | ((<u64>eventIdBytes) << EVENT_ID_BYTES_SHIFT),
+    ((<u64>clientBytes) << CLIENT_BYTES_SHIFT) | ((<u64>eventIdBytes) << EVENT_ID_BYTES_SHIFT) |
+      <u64>keyBytes,
     44,
   );
-  store<i32>(at, -1, 52);
-  store<u64>(at, 0, 56);
+  store<i32>(at, partition, 52);
+  store<f64>(at, timestampMs, 56);
   let to = put(at + FRAME_FIXED_BYTES, device, deviceBytes);
   to = put(to, topicName, topicNameBytes);
   to = put(to, properties, propertiesBytes);
   to = put(to, payload, payloadBytes);
+  if (keyBytes > 0) to = put(to, key, keyBytes);
   if (eventIdBytes > 0) to = put(to, eventId, eventIdBytes);
   if (clientBytes > 0) to = put(to, client, clientBytes);
   used = to - SEGMENT_OFFSET;

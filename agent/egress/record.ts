@@ -142,7 +142,7 @@ export class RouteRenderer {
       keyHash: frame.key === null ? place.keyHash : positiveMurmur2(frame.key),
       value: frame.payload,
       headers: this.#varying(frame, epoch, via, properties),
-      timestampMs: Math.trunc(frame.arrivalMs),
+      timestampMs: Math.trunc(frame.timestampMs ?? frame.arrivalMs),
       partition: frame.partition,
       carried: carries[binding] ? carriedOf(frame, properties) : null,
     };

@@ -106,6 +106,8 @@ export const ingestFlags = {
   authPending: 512,
   /** The chunk holds messages (`wasm-core/message.ts`), not MQTT Control Packets. */
   messages: 1024,
+  /** They came over HTTP; without it over NATS. */
+  http: 2048,
 } as const;
 
 /** Why `ingest` returned. `alias`: the next PUBLISH has only a Topic Alias, see `aliasWanted`. */

@@ -115,6 +115,7 @@ export class PathCore {
     if (source.authenticates) flags |= ingestFlags.auth;
     if (source.sessionEnds) flags |= ingestFlags.sessionEnds;
     if (allowGroups !== null) flags |= ingestFlags.allow;
+    if (source.protocol === 'http') flags |= ingestFlags.http;
     return this.core.ingest(
       placed,
       name.length,

@@ -12,6 +12,7 @@ const headerBytes = 64;
 const frameFixedBytes = 64;
 const expiryNone = 0xffffffff;
 const partitionNone = -1;
+const timestampNone = 0;
 const stringSlots = 2_048;
 /** Longer strings are decoded each time. */
 const stringKeptBytes = 128;
@@ -37,7 +38,10 @@ export interface FrameView {
   readonly arrivalMs: number;
   readonly livedMs: number;
   readonly expirySeconds: number | null;
+  /** The publisher's own choice. */
   readonly partition: number | null;
+  /** Time of the event as its publisher gave it, ms since 1970. */
+  readonly timestampMs: number | null;
   readonly device: string;
   /** The Client Identifier: the device unless identity was proven otherwise. */
   readonly client: string;
@@ -131,6 +135,10 @@ class Frame implements FrameView {
   get partition(): number | null {
     const partition = this.#view.getInt32(this.#at + 52, true);
     return partition === partitionNone ? null : partition;
+  }
+  get timestampMs(): number | null {
+    const timestamp = this.#view.getFloat64(this.#at + 56, true);
+    return timestamp === timestampNone ? null : timestamp;
   }
   get device(): string {
     return this.#strings.read(this.#body, this.#deviceAt, this.#u16(32));

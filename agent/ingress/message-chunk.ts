@@ -9,11 +9,15 @@
  */
 import { chunkRegionBytes } from '../bounds.ts';
 
-const fixedBytes = 16;
+const fixedBytes = 32;
 const nameBytesAt = 4;
 const eventIdBytesAt = 6;
 const propertiesBytesAt = 8;
 const payloadBytesAt = 12;
+const keyBytesAt = 16;
+const partitionAt = 20;
+const timestampAt = 24;
+const partitionNone = -1;
 const userProperty = 0x26;
 /** Identifier and two lengths. */
 const propertyFixedBytes = 5;
@@ -25,7 +29,14 @@ export interface MessageForm {
   readonly eventId: string;
   readonly headers: readonly (readonly [name: string, value: string])[];
   readonly payload: Uint8Array;
+  /** Its publisher's own choices, in the place of the route's. */
+  readonly key?: Uint8Array | null | undefined;
+  readonly partition?: number | null | undefined;
+  /** Of the event, ms since 1970. */
+  readonly timestampMs?: number | null | undefined;
 }
+
+const nothing = new Uint8Array(0);
 
 export class MessageChunk {
   readonly #store = Buffer.allocUnsafeSlow(chunkRegionBytes);
@@ -70,7 +81,9 @@ export class MessageChunk {
     return true;
   }
 
-  #write({ topicName, eventId, headers, payload }: MessageForm, bytes: number): void {
+  #write(message: MessageForm, bytes: number): void {
+    const { topicName, eventId, headers, payload } = message;
+    const key = message.key ?? nothing;
     const store = this.#store;
     const begin = this.#to;
     let at = begin + fixedBytes;
@@ -87,7 +100,11 @@ export class MessageChunk {
     store.writeUInt16LE(idEnd - nameEnd, begin + eventIdBytesAt);
     store.writeUInt32LE(at - idEnd, begin + propertiesBytesAt);
     store.writeUInt32LE(payload.length, begin + payloadBytesAt);
+    store.writeUInt16LE(key.length, begin + keyBytesAt);
+    store.writeInt32LE(message.partition ?? partitionNone, begin + partitionAt);
+    store.writeDoubleLE(message.timestampMs ?? 0, begin + timestampAt);
     store.set(payload, at);
+    store.set(key, at + payload.length);
     this.#to = begin + bytes;
   }
 }
@@ -99,10 +116,11 @@ function writeText(store: Buffer, text: string, at: number): number {
 }
 
 /** What it takes in the chunk. */
-export function messageBytes({ topicName, eventId, headers, payload }: MessageForm): number {
+export function messageBytes(message: MessageForm): number {
+  const { topicName, eventId, headers, payload, key } = message;
   let bytes = fixedBytes + Buffer.byteLength(topicName) + Buffer.byteLength(eventId);
   for (const [name, value] of headers) {
     bytes += propertyFixedBytes + Buffer.byteLength(name) + Buffer.byteLength(value);
   }
-  return bytes + payload.length;
+  return bytes + payload.length + (key?.length ?? 0);
 }

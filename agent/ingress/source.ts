@@ -54,7 +54,7 @@ export interface Source {
   readonly version: number;
   readonly phase: Phase;
   /** Left out: MQTT. */
-  readonly protocol?: 'nats';
+  readonly protocol?: 'nats' | 'http';
   /** Largest packet in bytes; 0 is any size. */
   readonly maxPacketBytes: number;
   /** Topic Name behind the Topic Alias of the first packet, or null. */

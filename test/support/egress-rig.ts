@@ -38,6 +38,7 @@ export function frameOf(fields: Partial<Frame> & { value?: string }): Frame {
     retain: false,
     expirySeconds: null,
     partition: null,
+    timestampMs: null,
     device,
     client: device,
     topicName: `plant/${device}/telemetry`,

@@ -254,6 +254,23 @@ export const logKindsMax = 512;
 export const logBacklogBytes = 4 * MIB;
 
 /** The local HTTP port: what a client may take, and how long. */
+/** Services that the bridge knows by a token. */
+export const bridgeClientsMax = 256;
+/** A request's body, after decompression (JSON takes some times its bytes); records in it. */
+export const bridgeBodyBytes = 1 * MIB;
+export const bridgeRecordsMax = 5_000;
+/** Bodies of all requests in hand; beyond it the next is told to come again. */
+export const bridgeBodiesBytes = 4 * MIB;
+export const bridgeBodiesOfDeviceBytes = 2 * MIB;
+/** A body may be so many times as long as what was sent of it; below the floor any may. */
+export const bridgeRatioMost = 100;
+export const bridgeRatioFloorBytes = 64 * KIB;
+/** Idempotency-Keys that are known: for so long in lived time, so many in all and of a device. */
+export const requestKeyAgeMs = 24 * 3_600_000;
+export const requestKeysMax = 10_000;
+export const requestKeysOfDeviceMax = 2_000;
+/** What is not on disk by then is answered 503; it may be stored all the same. */
+export const bridgeStoredWithinMs = 10_000;
 export const httpConnectionsMax = 64;
 export const httpHeaderBytes = 8 * KIB;
 export const httpHeadersWithinMs = 5_000;

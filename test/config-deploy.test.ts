@@ -18,6 +18,7 @@ test('the example config is valid without a warning', () => {
     KAFKA_PASSWORD: 'b',
     HEADQUARTERS_PASSWORD: 'c',
     MESH_PASSWORD: 'd',
+    ERP_TOKEN: 'a-token-of-the-example',
   };
   assert.deepEqual(checkText(text, 'example', secrets).problems, []);
 });

@@ -155,7 +155,7 @@ test('a small config gets every default', () => {
     commitEveryMs: 0,
     compression: 'none',
   });
-  assert.deepEqual(config.http, { bind: { host: '127.0.0.1', port: 8080 } });
+  assert.deepEqual(config.http, { bind: { host: '127.0.0.1', port: 8080 }, bridge: null });
   assert.deepEqual([config.log.level, config.stopWithinMs], ['info', 5_000]);
 });
 

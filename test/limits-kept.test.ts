@@ -22,7 +22,7 @@ const limit = (given: Partial<Limit> = {}): Limit => ({
   ...given,
 });
 const route = (name: string, limits: readonly Limit[], from = `${name}/#`): Route => ({
-  ...{ name, from, limits, to: [], local: false, maxBytes: null },
+  ...{ name, from, limits, to: [], local: false, maxBytes: null, httpOnly: false },
 });
 const ids = [1, 2, 3];
 

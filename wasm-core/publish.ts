@@ -150,7 +150,7 @@ function judge(first: i32, qos: i32, packetBytes: i32): i32 {
   const captures = (flags & (CAPTURE | CAPTURE_QOS2)) == (CAPTURE | CAPTURE_QOS2);
   if (qos == QOS_2 && captures && seen(packetIdentifier)) {
     verdict = REPEAT; // [MQTT-4.3.3-10]
-    route = routeOf(nameAt, nameLength);
+    route = routeOf(nameAt, nameLength, (flags & HTTP) != 0);
     return END;
   }
   if ((flags & (ALLOW | DOWN)) == ALLOW && !allowed(nameAt, nameLength)) {
@@ -158,7 +158,7 @@ function judge(first: i32, qos: i32, packetBytes: i32): i32 {
     return END;
   }
   if (!(flags & CAPTURE)) return END;
-  route = routeOf(nameAt, nameLength);
+  route = routeOf(nameAt, nameLength, (flags & HTTP) != 0);
   if (route < 0) return END;
   if (qos < QOS_2) return rate(first, packetBytes);
   if (!(flags & CAPTURE_QOS2)) return END;

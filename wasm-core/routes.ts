@@ -3,7 +3,7 @@
  * payload, whether local subscribers may want a copy, and the chain of its limits. The index is the
  * order of `routeAdd`; the first route that matches wins, so it is the lowest index.
  *
- *   route  storedId u32 | maxPayloadBytes i32 | local i32 | first limit i32 (−1 none)
+ *   route  storedId u32 | maxPayloadBytes i32 | traits i32 | first limit i32 (−1 none)
  *          | levels of the first eight wildcards 8 × u8 (`LEVEL_NONE`; `#` with `LEVEL_REST`)
  */
 import {
@@ -15,9 +15,13 @@ import { LOWEST, trieAdd, trieClear, trieEmpty, trieMatch } from './topics';
 
 const ROUTE_STORED_ID: i32 = 0;
 const ROUTE_MAX_PAYLOAD: i32 = 4;
-const ROUTE_LOCAL: i32 = 8;
+const ROUTE_TRAITS: i32 = 8;
 const ROUTE_LIMIT: i32 = 12;
 const ROUTE_CAPTURES: i32 = 16;
+/** A sum. */
+const TRAIT_LOCAL: i32 = 1;
+/** The last route: it takes what came over HTTP and no other route takes. */
+const TRAIT_HTTP_ONLY: i32 = 2;
 const CAPTURES_MAX: i32 = 8;
 const LEVEL_NONE: i32 = 0xff;
 /** This bit: all that follows, the route's `#`. */
@@ -61,7 +65,7 @@ export function limitsSettle(): void {
 }
 
 export function routeAdd(
-  filterBytes: i32, storedRouteId: u32, maxPayloadBytes: i32, local: i32,
+  filterBytes: i32, storedRouteId: u32, maxPayloadBytes: i32, traits: i32,
 ): i32 {
   if (routes == ROUTES_MAX) return -FAULT_ROUTES_FULL;
   const found = trieAdd(ROUTE_TRIE, filterBytes, routes);
@@ -69,7 +73,7 @@ export function routeAdd(
   const route = routeAt(routes);
   store<u32>(route, storedRouteId, ROUTE_STORED_ID);
   store<i32>(route, maxPayloadBytes, ROUTE_MAX_PAYLOAD);
-  store<i32>(route, local, ROUTE_LOCAL);
+  store<i32>(route, traits, ROUTE_TRAITS);
   store<i32>(route, -1, ROUTE_LIMIT);
   placeCaptures(route, filterBytes);
   return routes++;
@@ -140,18 +144,20 @@ export function localAdd(filterBytes: i32): i32 {
 }
 
 @inline
-export function routeOf(topicName: i32, bytes: i32): i32 {
-  return routes == 0 ? -1 : trieMatch(ROUTE_TRIE, topicName, bytes);
+export function routeOf(topicName: i32, bytes: i32, overHttp: bool): i32 {
+  const found = routes == 0 ? -1 : trieMatch(ROUTE_TRIE, topicName, bytes);
+  if (found < 0 || overHttp) return found;
+  return load<i32>(routeAt(found), ROUTE_TRAITS) & TRAIT_HTTP_ONLY ? -1 : found;
 }
 
 @inline
 export function isLocal(routeIndex: i32): bool {
-  return load<i32>(routeAt(routeIndex), ROUTE_LOCAL) != 0;
+  return (load<i32>(routeAt(routeIndex), ROUTE_TRAITS) & TRAIT_LOCAL) != 0;
 }
 
-/** Of the Topic Name in SCRATCH. @returns route index, or −1 */
+/** Of the Topic Name in SCRATCH, come over MQTT. @returns route index, or −1 */
 export function routeFor(topicNameBytes: i32): i32 {
-  return routeOf(SCRATCH_OFFSET, topicNameBytes);
+  return routeOf(SCRATCH_OFFSET, topicNameBytes, false);
 }
 
 /** May a local subscriber of what this route captures want it? */

@@ -8,8 +8,8 @@
  *               | bury reason u8 | flags u8 | arrivalMs f64 | livedMs f64 | expirySeconds u32
  *               | deviceBytes u16 | topicNameBytes u16 | propertiesBytes u32 | payloadBytes u32
  *               | keyBytes u16 | eventIdBytes u16 | traceBytes u16 | clientBytes u16
- *               | partition i32 | timestampMs f64 (0 none), then device, topicName, properties, payload,
- *               key, eventId, trace, client
+ *               | partition i32 | timestampMs f64 (0 none), then device, topicName, properties,
+ *               payload, key, eventId, trace, client
  *
  * The checksum covers the whole body with its own field zero. `verify` also walks the frames: a
  * reader may then trust every length. Frames are written where they stay; sealing writes the header

@@ -19,7 +19,6 @@ const patterns = [
   'buffer.encryption',
   'http.tls',
   'http.users',
-  'http.bridge',
 ] as const;
 
 const steps = patterns.map((pattern) => pattern.split('.'));

@@ -5,6 +5,7 @@
 import { gatewayDefault } from './gateway.ts';
 import { clientOf, clientTlsOf, listenersOf, sourceOf } from './normalise-mqtt.ts';
 import { fleetOf, natsSourceOf, natsUpstreamOf } from './normalise-nats.ts';
+import { restRouteName } from './relations.ts';
 import type { Written } from './schema.ts';
 import type {
   Config,
@@ -43,7 +44,7 @@ export function normalise(written: Written): Config {
     },
     nats: { sources: written.nats.sources.map((source, i) => natsSourceOf(source, i, gateway)) },
     fleet: written.fleet ? fleetOf(written.fleet, gateway) : null,
-    routes: written.routes.map(routeOf),
+    routes: [...written.routes.map(routeOf), ...restRoutes(written)],
     upstreams,
     buffer: {
       path: written.buffer.path,
@@ -53,10 +54,28 @@ export function normalise(written: Written): Config {
       commitEveryMs: written.buffer.commitEvery,
       compression: written.buffer.compression,
     },
-    http: written.http === 'off' ? null : { bind: written.http.bind },
+    http: httpOf(written.http),
     log: written.log,
     stopWithinMs: written.stopWithin,
   };
+}
+
+function httpOf(http: Written['http']): Config['http'] {
+  if (http === 'off') return null;
+  const { bind, bridge } = http;
+  return { bind, bridge: bridge ? { clients: bridge.clients } : null };
+}
+
+/** What comes over HTTP and no route takes: a REST topic is what its record's topic is. */
+function restRoutes({ http }: Written): Route[] {
+  const upstream = http === 'off' ? undefined : http.bridge?.rest;
+  if (upstream === undefined) return [];
+  const to: Target = {
+    ...{ upstream, topic: '{topic}', key: '', delivery: 'at-least-once' },
+    ...{ envelope: 'cloudevents', headers: {}, unknownTopic: 'hold' },
+  };
+  const own = { name: restRouteName, from: '#', limits: [], maxBytes: null };
+  return [{ ...own, to: [to], local: false, httpOnly: true }];
 }
 
 function routeOf(route: WrittenRoute): Route {
@@ -68,6 +87,7 @@ function routeOf(route: WrittenRoute): Route {
     limits: route.limits.map(limitOf),
     local: route.local,
     maxBytes: route.maxBytes ?? null,
+    httpOnly: false,
   };
 }
 

@@ -35,6 +35,7 @@ export function relate(written: DraftMap, draft: DraftMap, complain: Complain): 
   relateNats(written, draft, complain);
   relateRoutes(draft, Object.keys(mapOf(written.upstreams)), complain);
   relateLimits(draft, complain);
+  relateBridge(draft, complain);
 }
 
 const plainListener =
@@ -90,11 +91,46 @@ function collides(a: Address, b: Address): boolean {
   return a.host === b.host || everyAddress.has(a.host) || everyAddress.has(b.host);
 }
 
+/** Of the route that http.bridge.rest makes. */
+export const restRouteName = 'rest';
+const openBridge =
+  'Add http.bridge.clients: [{ device: NAME, token: TOKEN }], or bind 127.0.0.1: without tokens' +
+  ' everybody could publish.';
+
+/** The bridge takes events of whom it knows: from other machines that is a token. */
+function relateBridge(draft: DraftMap, complain: Complain): void {
+  const http = mapOf(draft.http);
+  const address = addressOf(http.bind);
+  if (http.bridge === undefined || address === null) return;
+  const path: KeyPath = ['http', 'bridge'];
+  const { clients, rest } = mapOf(http.bridge);
+  if (!isLoopback(address.host) && listOf(clients).length === 0) {
+    complain([...path, 'clients'], `${showAddress(address)} is open to other machines`, openBridge);
+  }
+  const tokens = listOf(clients).map((client) => textOf(mapOf(client).token));
+  for (const [index, token] of tokens.entries()) {
+    if (token === null || tokens.indexOf(token) === index) continue;
+    const message = 'has the token of another client';
+    complain([...path, 'clients', index, 'token'], message, 'Give each its own.');
+  }
+  const taken = listOf(draft.routes).findIndex((route) => mapOf(route).name === restRouteName);
+  if (rest !== undefined && taken >= 0) {
+    const message = `${restRouteName} is the name of what http.bridge.rest takes`;
+    complain(['routes', taken, 'name'], message, 'Give the route another name.');
+  }
+  const names = Object.keys(mapOf(draft.upstreams));
+  if (typeof rest === 'string' && !names.includes(rest)) {
+    const message = `there is no upstream ${rest}`;
+    complain([...path, 'rest'], message, `Name one of ${names.join(', ')}.`);
+  }
+}
+
 function relateUpstreams(written: DraftMap, draft: DraftMap, complain: Complain): void {
   const used = new Set<string | null>();
   for (const route of listOf(draft.routes)) {
     for (const { target } of targetsOf(mapOf(route), [])) used.add(textOf(target.upstream));
   }
+  used.add(textOf(mapOf(mapOf(draft.http).bridge).rest));
   const bufferBytes = numberOf(mapOf(draft.buffer).bytes);
   for (const [name, value] of Object.entries(written)) {
     const path = ['upstreams', name];

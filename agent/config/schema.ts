@@ -9,6 +9,7 @@
  */
 import * as v from 'valibot';
 import {
+  bridgeClientsMax,
   bufferDefaultBytes,
   bufferReserveBytes,
   GIB,
@@ -59,6 +60,17 @@ const nameShape = {
 };
 const notEmpty = { pattern: /^[\s\S]+$/, wrong: 'is empty', remedy: 'Write a value.' };
 const path = { pattern: /^[^\0]+$/, wrong: 'is not a path', remedy: 'Write a path of a file.' };
+const deviceName = {
+  pattern: /^[^\p{Cc}]{1,128}$/u,
+  wrong: 'is not a name of 1 to 128 printable characters',
+  remedy: 'Write a name, as in erp.',
+};
+/** RFC 6750, section 2.1. */
+const tokenShape = {
+  pattern: /^[A-Za-z0-9._~+/-]{16,512}=*$/,
+  wrong: 'is not a bearer token of at least 16 characters A-Z a-z 0-9 . _ ~ + / -',
+  remedy: 'Make one, as with openssl rand -base64 32.',
+};
 const routeName = {
   pattern: /^[^\p{Cc}]{1,128}$/u,
   wrong: 'is not a name of 1 to 128 printable characters',
@@ -206,6 +218,34 @@ const buffer = object('The SQLite file that events wait in.', {
   ),
 });
 
+const client = object('A service that uses the bridge, known by its bearer token.', {
+  device: text(
+    { prose: 'What records and limits name it, as they name a device.', change: cold },
+    deviceName,
+  ),
+  token: text({ prose: 'Its token; best as a reference.', change: cold }, tokenShape),
+});
+
+const bridge = object('REST Proxy (POST /topics/T, /v3/…) and CloudEvents (POST /events).', {
+  rest: v.optional(
+    text(
+      { prose: 'Upstream of what no route takes; without it that is refused.', change: hot },
+      notEmpty,
+    ),
+  ),
+  clients: v.optional(
+    v.pipe(
+      v.array(client),
+      v.maxLength(
+        bridgeClientsMax,
+        complaint(`has more than ${bridgeClientsMax} clients`, 'Share.'),
+      ),
+      noted({ description: 'With any, others are refused; without, loopback alone may come.' }),
+    ),
+    [],
+  ),
+});
+
 const http = object('/healthz /readyz /metrics /status, and the commands of this machine.', {
   bind: v.optional(
     address({ prose: 'Where to listen, host:port.', change: cold }),
@@ -215,6 +255,7 @@ const http = object('/healthz /readyz /metrics /status, and the commands of this
     flag({ prose: 'Accept plain text without authentication from other machines.', change: cold }),
     false,
   ),
+  bridge: v.optional(bridge),
 });
 
 export const configSchema = object('The config of a tidegate agent.', {

@@ -110,6 +110,8 @@ export interface Route {
   readonly limits: readonly Limit[];
   readonly local: boolean;
   readonly maxBytes: number | null;
+  /** Takes only what came over HTTP. */
+  readonly httpOnly: boolean;
 }
 
 export interface Lag {
@@ -179,6 +181,12 @@ export type UpstreamConfig =
   | MqttUpstreamConfig
   | NatsUpstreamConfig;
 
+/** Services that speak HTTP. */
+export interface BridgeConfig {
+  /** Each with its bearer token; none: loopback alone may come. */
+  readonly clients: readonly { readonly device: string; readonly token: string }[];
+}
+
 export interface Config {
   readonly gateway: string;
   readonly mqtt: {
@@ -197,7 +205,7 @@ export interface Config {
     readonly commitEveryMs: number;
     readonly compression: 'none' | 'zstd';
   };
-  readonly http: { readonly bind: Address } | null;
+  readonly http: { readonly bind: Address; readonly bridge: BridgeConfig | null } | null;
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' };
   readonly stopWithinMs: number;
 }

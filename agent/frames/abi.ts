@@ -13,7 +13,7 @@ export interface CoreCalls {
   /** In the place of `limitAdd` for what was claimed. @returns limit index, or −fault */
   limitKeep(routeIndex: number, limit: number, over: number): number;
   /** The Topic Filter lies in SCRATCH. @returns route index, or −fault; the lowest index wins */
-  routeAdd(filterBytes: number, routeId: number, maxPayloadBytes: number, local: number): number;
+  routeAdd(filterBytes: number, routeId: number, maxPayloadBytes: number, traits: number): number;
   /** A rate of 0 is no limit of that kind. @returns limit index, or −fault */
   limitAdd(
     routeIndex: number,

@@ -130,6 +130,8 @@ export const stops = {
 export const deviceRuleShift = 16;
 export const deviceRules = { name: 0, topicName: 1, property: 2, capture: 2 } as const;
 
+/** `httpOnly`: only for the last route, what came over HTTP and no other takes. */
+export const routeTraits = { local: 1, httpOnly: 2 } as const;
 export const limitPer = { device: 0, route: 1, topicName: 2, gateway: 3 } as const;
 export const limitOver = { hold: 0, drop: 1, bury: 2 } as const;
 

@@ -9,8 +9,16 @@ import { TidegateError } from '../errors.ts';
 import type { AllowFilter } from '../ingress/allow.ts';
 import type { Clock } from '../ingress/clock.ts';
 import type { HoldQueue } from '../ingress/hold-queue.ts';
-import type { Source } from '../ingress/source.ts';
-import { type Core, deviceRuleShift, ingestFlags, limitOver, limitPer, loadCore } from './core.ts';
+import type { Source, Taken } from '../ingress/source.ts';
+import {
+  type Core,
+  deviceRuleShift,
+  ingestFlags,
+  limitOver,
+  limitPer,
+  loadCore,
+  routeTraits,
+} from './core.ts';
 import { faultName } from './faults.ts';
 import { phaseFlags } from './tell-row.ts';
 
@@ -50,8 +58,9 @@ export class PathCore {
     core.limitsSettle();
     for (const [index, route] of routes.entries()) {
       const bytes = this.#putText(route.from);
-      const local = route.local ? 1 : 0;
-      const at = core.routeAdd(bytes, routeIds[index] ?? 0, route.maxBytes ?? 0, local);
+      const traits =
+        (route.local ? routeTraits.local : 0) | (route.httpOnly ? routeTraits.httpOnly : 0);
+      const at = core.routeAdd(bytes, routeIds[index] ?? 0, route.maxBytes ?? 0, traits);
       if (at < 0) throw tooLarge(`route ${route.name}`, at);
       for (const [place, limit] of route.limits.entries()) {
         const name = names[index]?.[place] ?? '';
@@ -134,10 +143,10 @@ export class PathCore {
   }
 
   /** Why and where `ingest` stopped, in numbers. */
-  stopped(): { consumed: number; needed: number; alias: number; fault: number } {
+  stopped(): Pick<Taken, 'consumed' | 'needed' | 'alias' | 'fault' | 'waitMs'> {
     const { core } = this;
-    const [consumed, needed] = [core.consumed(), core.needed()];
-    return { consumed, needed, alias: core.aliasWanted(), fault: core.fault() };
+    const [consumed, needed, waitMs] = [core.consumed(), core.needed(), core.waitMs()];
+    return { consumed, needed, alias: core.aliasWanted(), fault: core.fault(), waitMs };
   }
 
   /** The source waits for the limit that stopped it. */

@@ -44,7 +44,15 @@ export class NatsRig {
     const { port, limits = [], held = false, gateway = 'rig', source = {} } = options;
     const disk = new HeldDisk(held, []);
     const core = new PathCore();
-    const route = { name: 'plant', from: 'plant/#', to: [], limits, local: true, maxBytes: null };
+    const route = {
+      name: 'plant',
+      from: 'plant/#',
+      to: [],
+      limits,
+      local: true,
+      maxBytes: null,
+      httpOnly: false,
+    };
     core.installRoutes([route], [1]);
     const path = new Pipeline({
       ...{ core, buffer: disk, holds: new HoldQueue(), clock: systemClock(0) },

@@ -335,6 +335,7 @@ export function fullRoute(route: Partial<Route>, index: number): Route {
     limits: [] as Limit[],
     local: true,
     maxBytes: null,
+    httpOnly: false,
     ...route,
   };
 }

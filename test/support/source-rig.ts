@@ -39,7 +39,15 @@ export class SourceRig {
     const { port, version = 5, qos = 2, keepAliveMs = 60_000, limits = [] } = options;
     this.disk = new HeldDisk(options.held ?? false, options.left ?? []);
     const core = new PathCore();
-    const route = { name: 'plant', from: 'plant/#', to: [], limits, local: true, maxBytes: null };
+    const route = {
+      name: 'plant',
+      from: 'plant/#',
+      to: [],
+      limits,
+      local: true,
+      maxBytes: null,
+      httpOnly: false,
+    };
     core.installRoutes([route], [1]);
     this.path = new Pipeline({
       ...{ core, buffer: this.disk, holds: new HoldQueue(), clock: systemClock(0) },

@@ -73,7 +73,7 @@ export interface SealedSegment {
   readonly routes: readonly (readonly [routeId: number, frames: number])[];
 }
 
-export type SessionKind = 'qos2' | 'will';
+export type SessionKind = 'qos2' | 'will' | 'request';
 
 /** What a session must not forget: a Packet Identifier that was seen, or a Will (id 0). */
 export interface SessionRow {

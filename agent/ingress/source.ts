@@ -16,6 +16,8 @@ export interface Taken {
   readonly fault: number;
   /** Topic Alias that the next packet uses without a Topic Name. */
   readonly alias: number;
+  /** `held`: until the limit would let it pass. */
+  readonly waitMs: number;
 }
 
 /** A PUBLISH: `captured` with a verdict, or `published` when it passes. */

@@ -345,3 +345,44 @@ test('parcels that failed go again at their old places, whatever else happened',
     all,
   );
 });
+
+const overHttp = 3;
+const cloudEvent = (...more: readonly (readonly [string, string])[]): FrameProperties => ({
+  userProperties: [
+    ['ce_specversion', '1.0'],
+    ['ce_id', '1'],
+    ['ce_source', '/erp'],
+    ['ce_type', 'order'],
+    ...more,
+  ],
+});
+const ofService = (device: string, properties: FrameProperties) =>
+  render({ envelope: 'cloudevents' }, { device, protocol: overHttp, eventId: '1' }, properties);
+
+test('CloudEvents of services are told apart by device, source and id', () => {
+  const ids = [
+    ofService('erp', cloudEvent()),
+    ofService('erp', cloudEvent()),
+    ofService('mes', cloudEvent()),
+    ofService('erp', { userProperties: [...cloudEvent().userProperties].reverse() }),
+    ofService('erp', {
+      userProperties: cloudEvent().userProperties.map(([name, value]) => {
+        return [name, name === 'ce_source' ? '/mes' : value];
+      }),
+    }),
+  ].map((record) => headersOf(record)['Nats-Msg-Id']);
+  assert.equal(ids[0], ids[1]);
+  assert.equal(ids[0], ids[3]);
+  assert.equal(new Set(ids).size, 3);
+  const headers = headersOf(ofService('erp', cloudEvent()));
+  assert.deepEqual(
+    [headers['ce-id'], headers['ce-source'], headers['ce-type']],
+    ['1', '/erp', 'order'],
+  );
+});
+
+test('no attribute of a service’s event writes a header of its own', () => {
+  const bent = cloudEvent(['ce_x: 1\r\nNats-Rollup', 'all'], ['ce_ok', 'a\r\nNats-Rollup: all']);
+  const names = linesOf(ofService('erp', bent)).map(([name]) => name);
+  assert.ok(!names.some((name) => /^nats-rollup/i.test(name)), names.join(' '));
+});

@@ -24,6 +24,7 @@
  */
 
 import { subjectOf } from './nats-subject.ts';
+import { attributeName, isAttribute, isOwnEvent } from './own-event.ts';
 import type { Binding, Frame, FrameProperties } from './record.ts';
 import { mqttSaid } from './unsaid.ts';
 import { viaName } from './via.ts';
@@ -68,16 +69,21 @@ export function ownPrefix(protocol: number): string {
   return protocol === overMqtt ? 'mqtt-' : 'source-';
 }
 
+/** Who published, as a URI reference. */
+export function sourceOf({ gateway, protocol, device }: FixedContext): string {
+  const over = protocolNames[protocol] ?? 'unknown';
+  return `//${gateway}/${over}/${encodeURIComponent(device)}`;
+}
+
 /** Headers that are the same for every frame of one device on one Topic Name. */
 export function fixedHeaders(context: FixedContext, binding: Binding): Header[] {
-  const protocol = protocolNames[context.protocol] ?? 'unknown';
   const ce = attributePrefixes[binding];
   const { topicName } = context;
   const subject = context.protocol === overNats ? subjectOf(topicName) : topicName;
   return [
     [`${ce}specversion`, '1.0'],
     [`${ce}type`, context.routeName],
-    [`${ce}source`, `//${context.gateway}/${protocol}/${encodeURIComponent(context.device)}`],
+    [`${ce}source`, sourceOf(context)],
     [`${ce}subject`, binding === 'mqtt' ? mqttSaid(subject) : subject],
   ];
 }
@@ -101,11 +107,12 @@ function rideAlong(
   properties: FrameProperties | null,
   own: RegExp,
   said: (text: string) => string,
+  withoutAttributes = false,
 ): void {
   if (properties === null) return;
   const prefix = ownPrefix(protocol);
   for (const [name, value] of properties.userProperties) {
-    if (name === viaName) continue;
+    if (name === viaName || (withoutAttributes && isAttribute(name))) continue;
     headers.push([said(own.test(name) ? prefix + name : name), said(value)]);
   }
 }
@@ -162,18 +169,29 @@ export class Envelope {
 
   /** Headers of one frame, in addition to the fixed ones. */
   varying(frame: Frame, epoch: string, via: string, properties: FrameProperties | null): Header[] {
-    const headers: Header[] = [
-      [this.#names.id, this.#said(this.#id.of(frame, epoch))],
-      [this.#names.time, this.#time.of(frame.arrivalMs)],
-    ];
+    const isEvent = isOwnEvent(frame.protocol, properties);
+    const headers: Header[] = isEvent
+      ? []
+      : [
+          [this.#names.id, this.#said(this.#id.of(frame, epoch))],
+          [this.#names.time, this.#time.of(frame.arrivalMs)],
+        ];
     if (frame.clockUnsynced) headers.push(clockHeader);
     if (frame.trace !== null) headers.push(['traceparent', frame.trace]);
     if (properties !== null) {
       if (this.#binding !== 'mqtt') propertyHeaders(headers, properties);
-      rideAlong(headers, frame, properties, this.#own, this.#said);
+      if (isEvent) this.#ownAttributes(headers, properties);
+      rideAlong(headers, frame, properties, this.#own, this.#said, isEvent);
     }
     headers.push([viaName, this.#said(via)]);
     return headers;
+  }
+
+  #ownAttributes(headers: Header[], properties: FrameProperties): void {
+    for (const [name, value] of properties.userProperties) {
+      const attribute = attributeName(name, this.#binding);
+      if (attribute !== null) headers.push([this.#said(attribute), this.#said(value)]);
+    }
   }
 }
 

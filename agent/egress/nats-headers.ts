@@ -15,6 +15,7 @@
  * the server's). What a header cannot say is percent-encoded, names as well as values: see `said…`.
  * `envelope: none` leaves Nats-Msg-Id, what rides along, and tidegate-via.
  */
+import { createHash } from 'node:crypto';
 import {
   clockHeader,
   EventId,
@@ -26,6 +27,7 @@ import {
   utf8Payload,
 } from './envelope.ts';
 import { percent } from './nats-subject.ts';
+import { attributeName, isAttribute, isOwnEvent } from './own-event.ts';
 import type { EgressRecord, Frame, FrameProperties } from './record.ts';
 import { viaName } from './via.ts';
 
@@ -41,7 +43,7 @@ const nameSaid = /^[\x21-\x39\x3b-\x7e]*$/;
 const notInValue = /[\p{Cc}%]|^\s+|\s+$/gu;
 const valueUnsaid = /\p{Cc}|^\s|\s$/u;
 
-function saidAttribute(value: string): string {
+export function saidAttribute(value: string): string {
   return value.replaceAll(notInAttribute, percent);
 }
 
@@ -86,12 +88,13 @@ export class NatsEnvelope {
   }
 
   varying(frame: Frame, epoch: string, via: string, properties: FrameProperties | null): Header[] {
-    const plain = this.#id.of(frame, epoch);
+    const isEvent = isOwnEvent(frame.protocol, properties);
+    const plain = isEvent ? eventKey(frame, properties) : this.#id.of(frame, epoch);
     const id = frame.eventId === null ? plain : saidAttribute(plain);
     // First: of two with this name the server takes the first.
     const headers: Header[] = [[messageIdName, id + this.#suffix]];
     if (!this.#bare) {
-      headers.push(['ce-id', id], ['ce-time', this.#time.of(frame.arrivalMs)]);
+      if (!isEvent) headers.push(['ce-id', id], ['ce-time', this.#time.of(frame.arrivalMs)]);
       if (frame.clockUnsynced) headers.push(clockHeader);
       if (frame.trace !== null) headers.push(['traceparent', saidValue(frame.trace)]);
       if (properties !== null) propertyHeaders(headers, properties);
@@ -99,12 +102,26 @@ export class NatsEnvelope {
     const prefix = ownPrefix(frame.protocol);
     for (const [name, value] of properties?.userProperties ?? []) {
       if (name === viaName || (value === plain && messageId.test(name))) continue;
+      if (isEvent && !this.#bare && isAttribute(name)) {
+        headers.push([attributeName(name, 'nats') ?? name, saidAttribute(value)]);
+        continue;
+      }
       const said = saidName(name);
       headers.push([this.#own.test(said) ? prefix + said : said, saidValue(value)]);
     }
     headers.push([viaName, saidValue(via)]);
     return headers;
   }
+}
+
+/**
+ * CloudEvents of a service, told apart: an `id` is one of its `source` alone, and a `source` can be
+ * claimed by another device, whose events a stream must not take for repeats of these.
+ */
+function eventKey({ device, eventId }: Frame, properties: FrameProperties | null): string {
+  const source = properties?.userProperties.find(([name]) => name === 'ce_source')?.[1] ?? '';
+  const said = JSON.stringify([device, source, eventId]);
+  return createHash('sha256').update(said).digest('base64url');
 }
 
 /** Properties that have a name of their own in MQTT 5 and none here. */

@@ -13,10 +13,11 @@
 import type { RouteDefinition, RouteTarget } from '../buffer/protocol.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { FrameView } from '../frames/segment-reader.ts';
-import { bareProperties, Envelope, fixedHeaders, type Header } from './envelope.ts';
+import { bareProperties, Envelope, fixedHeaders, type Header, sourceOf } from './envelope.ts';
 import { positiveMurmur2 } from './murmur2.ts';
 import { NatsEnvelope, natsFixedHeaders, saidHeader } from './nats-headers.ts';
 import { subjectFault, subjectValues } from './nats-subject.ts';
+import { isOwnEvent, ownSourceName } from './own-event.ts';
 import { capturesOf, compileTemplate, type Template } from './template.ts';
 import { mqttUnsaid } from './unsaid.ts';
 import { viaWith } from './via.ts';
@@ -108,7 +109,7 @@ export class RouteRenderer {
   readonly #headers: readonly (readonly [string, Template])[];
   readonly #templates: readonly Template[];
   readonly #varying: Varying;
-  /** By protocol, Topic Name and device. */
+  /** By kind (protocol, whether it is a CloudEvent of its own), Topic Name and device. */
   #places: Map<string, Map<string, Place>>[] = [];
   #placeCount = 0;
 
@@ -130,9 +131,10 @@ export class RouteRenderer {
   /** @throws TidegateError loop */
   render(frame: Frame, epoch: string, segment: WindowSegment, index: number): EgressRecord {
     const { gateway, binding } = this.#options;
-    const place = this.#placeOf(frame);
     const bytes = frame.properties;
     const properties = bytes.length > 0 ? this.#options.properties(bytes) : null;
+    const isEvent = isOwnEvent(frame.protocol, properties);
+    const place = this.#placeOf(frame, isEvent);
     const via = properties === null ? gateway : viaWith(gateway, properties.userProperties);
     return {
       segment,
@@ -148,10 +150,11 @@ export class RouteRenderer {
     };
   }
 
-  #placeOf(frame: Frame): Place {
-    const known = this.#places[frame.protocol]?.get(frame.topicName)?.get(frame.device);
+  #placeOf(frame: Frame, isEvent: boolean): Place {
+    const kind = frame.protocol * 2 + (isEvent ? 1 : 0);
+    const known = this.#places[kind]?.get(frame.topicName)?.get(frame.device);
     if (known !== undefined) return known;
-    const place = this.#makePlace(frame);
+    const place = this.#makePlace(frame, isEvent);
     // {client} may differ between frames of one device: such a place is not kept.
     if (frame.client !== frame.device && this.#templates.some((one) => one.usesClient))
       return place;
@@ -159,15 +162,15 @@ export class RouteRenderer {
       this.#places = [];
       this.#placeCount = 0;
     }
-    this.#places[frame.protocol] ??= new Map();
-    const topicNames = this.#places[frame.protocol] as Map<string, Map<string, Place>>;
+    this.#places[kind] ??= new Map();
+    const topicNames = this.#places[kind] as Map<string, Map<string, Place>>;
     const devices = topicNames.get(frame.topicName) ?? new Map<string, Place>();
     topicNames.set(frame.topicName, devices.set(frame.device, place));
     this.#placeCount += 1;
     return place;
   }
 
-  #makePlace(frame: Frame): Place {
+  #makePlace(frame: Frame, isEvent: boolean): Place {
     const { gateway, binding } = this.#options;
     const { device, client, topicName, protocol } = frame;
     const captured = this.#templates.some((one) => one.usesCaptures);
@@ -181,8 +184,10 @@ export class RouteRenderer {
     const configured = this.#headers.map(([name, one]): Header => [name, one.render(values)]);
     const isNats = binding === 'nats';
     let own: readonly Header[] = noHeaders;
-    if (this.#target.envelope === 'cloudevents')
-      own = isNats ? natsFixedHeaders(context) : fixedHeaders(context, binding);
+    if (this.#target.envelope === 'cloudevents') {
+      if (isEvent) own = [[ownSourceName, sourceOf(context)]];
+      else own = isNats ? natsFixedHeaders(context) : fixedHeaders(context, binding);
+    }
     return {
       topic,
       key,

@@ -11,6 +11,7 @@
  * It starts with everything down (promise 5): nothing here waits for an upstream or a broker.
  */
 import { LogAppender } from './appender.ts';
+import type { BridgeNeeds } from './bridge-part.ts';
 import { type BufferPort, openBuffer } from './buffer/buffer.ts';
 import { Calm } from './calm.ts';
 import { bufferOptionsOf, lanesOf, restartKeys, routeDefinitionsOf } from './config/derive.ts';
@@ -43,6 +44,10 @@ export interface Agent {
   turns(): readonly Turn[];
   /** Dead letters, replayed and discarded. */
   readonly dead: DeadLetters;
+  /** What the bridge stands on: events of services are taken as those of devices are. */
+  readonly behindBridge: BridgeNeeds;
+  /** Why nothing can be stored now; null: it can. */
+  holding(): string | null;
 }
 
 /** @throws TidegateError bindFailed, bufferLocked and the other reasons not to start */
@@ -73,6 +78,7 @@ class RunningAgent implements Agent {
   readonly #path: Pipeline;
   readonly #seats: Seats;
   readonly dead: DeadLetters;
+  readonly behindBridge: BridgeNeeds;
   readonly #halted = Promise.withResolvers<TidegateError>();
   readonly #calm: Calm;
   #config: Config;
@@ -98,6 +104,8 @@ class RunningAgent implements Agent {
       commitEveryMs: config.buffer.commitEveryMs,
     });
     this.dead = appender.deadLetters(this.#path, clock, report);
+    const { sessions: stored } = buffer.opened;
+    this.behindBridge = { path: this.#path, report, stored, lived: () => clock.lived() };
     const connectionsChanged = (delta: number): void => telemetry.connections(delta);
     const parts = { core: this.#core, path: this.#path, report, connectionsChanged };
     this.#seats = new Seats(parts, buffer.opened.sessions);
@@ -180,6 +188,10 @@ class RunningAgent implements Agent {
 
   resume(upstream: string): boolean {
     return this.#egress.command('resume', upstream);
+  }
+
+  holding(): string | null {
+    return this.#closing ? 'stopping' : this.#buffer.gauges().holding;
   }
 
   turns(): readonly Turn[] {

@@ -43,6 +43,7 @@ export const catalogue = {
   replyDenied: { level: 'warn', text: 'the NATS server does not let us answer there' },
   consumerMade: { level: 'info', text: 'JetStream consumer made' },
   consumerDiffers: { level: 'warn', text: 'JetStream consumer is not as the config would make it' },
+  requestRefused: { level: 'warn', text: 'HTTP request refused' },
   frameDropped: { level: 'error', text: 'frames dropped by a limit' },
   frameBuried: { level: 'error', text: 'frames buried' },
   frameDenied: { level: 'warn', text: 'no allow rule: not published' },

@@ -23,7 +23,7 @@ import { provision } from './support/provision.ts';
 const root = join(import.meta.dirname, '..');
 const guestMark = /guest-told/;
 const heavyMark =
-  /support\/image|startKafka|AgentUnderTest|startMosquitto|startNats|runDemo|main\.ts/;
+  /support\/image|bridge-rig|startKafka|AgentUnderTest|startMosquitto|startNats|runDemo|main\.ts/;
 const packageMark = /BuiltPackages|builtFor|guest-told/;
 const lightAtOnce = 2;
 const heavyAtOnce = 1;

@@ -232,6 +232,7 @@ async function serve(): Promise<{ telemetry: Telemetry; port: number; commands: 
       gateway: 'gw',
       version: '1.2.3',
       dead: () => null,
+      bridge: () => null,
       command(action, upstream) {
         commands.push(`${action} ${upstream}`);
         return upstream === 'cloud' ? 'done' : 'unknown';

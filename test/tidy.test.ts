@@ -40,6 +40,7 @@ const forbiddenWords = new Set(
 const shared = new Set(['errors', 'events', 'bounds', 'heap-flags'].map((n) => `agent/${n}.ts`));
 const underCli = new Set([
   'agent/agent.ts',
+  'agent/bridge-part.ts',
   'agent/fleet-part.ts',
   'agent/kept.ts',
   'agent/nats-client.ts',

@@ -7,10 +7,11 @@
  *   fleet    file as it was read last ▶ with other layers ▶ apply ▶ confirmed, or taken back
  */
 import type { Agent } from '../agent.ts';
+import type { Publish } from '../bridge/bridge.ts';
 import type { CheckedLayers } from '../config/check.ts';
 import type { Layer } from '../config/layers.ts';
 import type { Chosen } from '../config/load.ts';
-import type { Config, Environment, Problem } from '../config/types.ts';
+import type { BridgeConfig, Config, Environment, Problem } from '../config/types.ts';
 import type { FleetPart } from '../fleet-part.ts';
 import { type Change, Kept } from '../kept.ts';
 import type { HttpSources } from '../telemetry/http.ts';
@@ -39,6 +40,7 @@ export class Running {
   readonly #ports = new Kept<HttpPart>();
   #agent: Agent | null = null;
   #fleet: FleetPart | null = null;
+  #publish: Publish | null = null;
   /** As kept last; undefined: not since the start. */
   #keptFleet: string | undefined;
   #config: Config;
@@ -176,9 +178,28 @@ export class Running {
         return this.#agent[action](upstream) ? 'done' : 'unknown';
       },
       dead: () => this.#agent?.dead ?? null,
+      bridge: await this.#bridge(http.bridge),
     };
     const make = async () => new HttpPart(http.bind, sources);
     return await this.#ports.prepare(new Map([[JSON.stringify(http), make]]));
+  }
+
+  async #bridge(config: BridgeConfig | null): Promise<HttpSources['bridge']> {
+    if (config === null) return () => null;
+    const { Bridge, isBridgePath } = await import('../bridge/bridge.ts');
+    const { publisherOn } = await import('../bridge-part.ts');
+    const bridge = new Bridge(config, this.#parts.telemetry.report, () => {
+      const agent = this.#agent;
+      if (agent === null) return null;
+      // One for as long as the agent runs: it knows the keys of requests.
+      this.#publish ??= publisherOn(agent.behindBridge);
+      return { publish: this.#publish, holding: agent.holding() };
+    });
+    return (path) => {
+      if (!isBridgePath(path)) return null;
+      const { isOpen } = bridge;
+      return { isOpen, serve: (request, response) => bridge.serve(request, response, path) };
+    };
   }
 
   /** Bounded: what was acknowledged is on disk. */

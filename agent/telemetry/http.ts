@@ -7,10 +7,12 @@
  *   GET  /status                         JSON
  *   POST /upstreams/NAME/pause|resume    200, or 404 for a name that is not configured
  *   POST /dead/replay|discard            see http-dead.ts
+ *   POST /topics/…, /v3/…, /events       the bridge (agent/bridge), where the config has one
  *
  * It has no authentication and is bound to loopback, so what a web page could send there counts: a
  * POST is refused unless its Host is an address or localhost (DNS rebinding) and it has no Origin
- * (a page's own request). Clients are bounded in number, time and header size; bodies are not read.
+ * (a page's own request). Clients are bounded in number, time and header size; only the bridge
+ * reads bodies.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
@@ -33,6 +35,14 @@ export interface HttpSources {
   command(action: UpstreamAction, upstream: string): 'done' | 'unknown' | 'starting';
   /** null: not yet. */
   dead(): DeadLetters | null;
+  /** Serves a path of its own; null: this path is none. */
+  bridge(path: string): Bridged | null;
+}
+
+export interface Bridged {
+  /** Nobody has to say who he is. */
+  readonly isOpen: boolean;
+  serve(request: IncomingMessage, response: ServerResponse): Promise<void>;
 }
 
 export type UpstreamAction = 'pause' | 'resume';
@@ -98,7 +108,11 @@ async function serve(
 ): Promise<void> {
   let answer: Answer;
   try {
-    answer = await route(request, sources, boundHost);
+    const bridged = sources.bridge(pathOf(request));
+    const refusal = bridged?.isOpen === true ? foreign(request, boundHost) : null;
+    if (bridged !== null && refusal === null) return await bridged.serve(request, response);
+    answer =
+      refusal === null ? await route(request, sources, boundHost) : json(403, { error: refusal });
   } catch (error) {
     sources.telemetry.report('unexpected', { where: 'http', error: messageOf(error) });
     answer = json(500, { error: 'see the log' });
@@ -114,6 +128,10 @@ async function serve(
     ...(hasBody(request) ? { connection: 'close' } : {}),
   });
   response.end(request.method === 'HEAD' ? undefined : body);
+}
+
+function pathOf({ url = '/' }: IncomingMessage): string {
+  return url.split('?', 1)[0] ?? '/';
 }
 
 function hasBody(request: IncomingMessage): boolean {

@@ -22,6 +22,8 @@ export const eventWords: Readonly<Record<AlarmingName, string>> = {
   usersRefused: 'Mend the line named; the users of before may still log in.',
   connectionRefused: 'See `reason` below. One device, again and again: look at that device.',
   frameRefused: 'See `reason` below: this device’s software breaks the standard.',
+  requestRefused:
+    'A service was refused; `reason` says why, and it heard the same. Nothing of it is lost here.',
   messageRefused: 'Lost: larger than `maxMessageSize`, or malformed. Raise it or mend the sender.',
   messageOverrun: 'Lost: core NATS has no way to wait. Use JetStream for what may not be lost.',
   replyDenied: 'Let the NATS user publish to reply subjects (`allow_responses`), or drop replies.',

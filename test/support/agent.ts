@@ -38,6 +38,7 @@ export interface AgentSetup {
   /** Further top-level keys of the config. */
   readonly extra?: Readonly<Record<string, unknown>>;
   readonly listener?: Readonly<Record<string, unknown>>;
+  readonly http?: Readonly<Record<string, unknown>>;
   readonly sources?: readonly Readonly<Record<string, unknown>>[];
   /** Where its folder is made; the system's temporary folder unless given. */
   readonly parent?: string;
@@ -84,7 +85,7 @@ export class AgentUnderTest {
       routes: setup.routes,
       upstreams: setup.upstreams,
       buffer: { path: join(this.directory, 'tidegate.db'), bytes: '1GiB' },
-      http: { bind: `127.0.0.1:${httpPort}` },
+      http: { bind: `127.0.0.1:${httpPort}`, ...setup.http },
       log: { level: 'info' },
       ...setup.extra,
     };

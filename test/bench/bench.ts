@@ -16,7 +16,7 @@ const help = `npm run bench -- [options]
   --seconds N      measured seconds of a round (8)
   --warm-up N      seconds before it that are not measured (2)
   --rounds N       rounds of each system; figures are medians (3)
-  --only NAME      one workload: pipelined, endToEnd
+  --only NAME      one workload: pipelined, http, endToEnd
   --json FILE      write the figures there as well
   --directory DIR  where buffers lie; must be a disk, not memory (the temporary folder)
 `;

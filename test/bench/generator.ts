@@ -7,46 +7,18 @@
  * encoded block a connection; servers acknowledge in order [MQTT-4.6.0-2], which is checked on
  * every PUBACK.
  *
- * argv[2] is a `Load` as JSON; stdout is one `Measured` as JSON. What the server's process used is
- * read from /proc by this process, at the very edges of the measured time.
+ * argv[2] is a `Load` as JSON; stdout is one `Measured` as JSON.
  */
 import { connect, type Socket } from 'node:net';
 import { createHistogram } from 'node:perf_hooks';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { connectPacket, publishPacket } from '../support/packets.ts';
-import { cpuMicros, peakRssKib, writtenBytes } from '../support/process.ts';
-
-export interface Load {
-  readonly port: number;
-  /** The server's process. */
-  readonly pid: number;
-  readonly connections: number;
-  readonly inFlight: number;
-  readonly payloadBytes: number;
-  /** Not measured, before what is. */
-  readonly warmUpSeconds: number;
-  readonly seconds: number;
-}
-
-export interface Measured {
-  readonly acknowledged: number;
-  readonly seconds: number;
-  readonly cpuMicros: number;
-  readonly peakRssKib: number;
-  readonly writtenBytes: number;
-  readonly pubackMsP50: number;
-  readonly pubackMsP99: number;
-  /** Warm-up included: everything a server behind has to carry. */
-  readonly acknowledgedInAll: number;
-}
+import { type Load, type Measured, measure } from './generator-clock.ts';
 
 const identifiers = 4_000;
 const pubackBytes = 4;
 const pubackFirstByte = 0x40;
 const connackBytes = 4;
-const stopWithinMs = 10_000;
 const microsPerMs = 1_000;
-const pollMs = 20;
 
 class Line {
   readonly #socket: Socket;
@@ -137,35 +109,7 @@ class Line {
 async function generate(load: Load): Promise<Measured> {
   const latency = createHistogram();
   const lines = Array.from({ length: load.connections }, (_, i) => new Line(load, i, latency));
-  const acknowledged = () => lines.reduce((sum, line) => sum + line.acknowledged, 0);
-  await sleep(load.warmUpSeconds * 1000);
-  const began = { at: performance.now(), count: acknowledged(), ...usage(load.pid) };
-  for (const line of lines) line.measuring = true;
-  await sleep(load.seconds * 1000);
-  const ended = { at: performance.now(), count: acknowledged(), ...usage(load.pid) };
-  for (const line of lines) {
-    line.measuring = false;
-    line.running = false;
-  }
-  const deadline = performance.now() + stopWithinMs;
-  while (lines.some((line) => line.inFlight > 0) && performance.now() < deadline)
-    await sleep(pollMs);
-  const inAll = acknowledged();
-  for (const line of lines) line.close();
-  return {
-    acknowledged: ended.count - began.count,
-    seconds: (ended.at - began.at) / 1000,
-    cpuMicros: ended.cpu - began.cpu,
-    peakRssKib: peakRssKib(load.pid),
-    writtenBytes: ended.written - began.written,
-    pubackMsP50: latency.percentile(50) / microsPerMs,
-    pubackMsP99: latency.percentile(99) / microsPerMs,
-    acknowledgedInAll: inAll,
-  };
-}
-
-function usage(pid: number): { cpu: number; written: number } {
-  return { cpu: cpuMicros(pid), written: writtenBytes(pid) };
+  return await measure(load, lines, latency);
 }
 
 if (import.meta.main) {

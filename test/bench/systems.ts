@@ -12,7 +12,7 @@ import { type Kafka, startKafka } from '../support/kafka.ts';
 import { laneBalances, total } from '../support/metrics.ts';
 import { startMosquitto } from '../support/mosquitto.ts';
 import { cpuMicros, peakRssKib, writtenBytes } from '../support/process.ts';
-import type { Load, Measured } from './generator.ts';
+import type { Load, Measured } from './generator-clock.ts';
 
 export interface Shape {
   readonly connections: number;
@@ -53,6 +53,7 @@ export interface Workload {
 }
 
 const generator = fileURLToPath(new URL('./generator.ts', import.meta.url));
+const httpGenerator = fileURLToPath(new URL('./http-generator.ts', import.meta.url));
 const kibPerMib = 1024;
 const commitsMetric = 'tidegate_commits_total';
 const drainWithinMs = 120_000;
@@ -62,11 +63,13 @@ const route = { name: 'telemetry', from: 'bench/#' };
 const kafkaTopic = 'bench';
 const kafkaPartitions = 8;
 
-async function generate(shape: Shape, port: number, pid: number): Promise<Measured> {
+/** @param records over HTTP, so many in a request; 0: over MQTT */
+async function generate(shape: Shape, port: number, pid: number, records = 0): Promise<Measured> {
   const { connections, inFlight, payloadBytes, warmUpSeconds, seconds } = shape;
   const load: Load = { port, pid, connections, inFlight, payloadBytes, warmUpSeconds, seconds };
   const run = promisify(execFile);
-  const { stdout } = await run(process.execPath, [generator, JSON.stringify(load)]);
+  const [script, more] = records > 0 ? [httpGenerator, { ...load, records }] : [generator, load];
+  const { stdout } = await run(process.execPath, [script, JSON.stringify(more)]);
   return JSON.parse(stdout) as Measured;
 }
 
@@ -92,6 +95,7 @@ async function commitsOf(agent: AgentUnderTest): Promise<number> {
 function agentOn(broker: string, directory: string): Promise<AgentUnderTest> {
   return AgentUnderTest.start({
     parent: directory,
+    http: { bridge: {} },
     routes: [{ ...route, to: { upstream: 'cloud', topic: kafkaTopic } }],
     upstreams: {
       cloud: { kafka: { brokers: [broker], createTopics: true }, lag: { bytes: '8GiB' } },
@@ -100,19 +104,35 @@ function agentOn(broker: string, directory: string): Promise<AgentUnderTest> {
   });
 }
 
-const tidegateAlone: System = {
-  name: 'tidegate',
-  setting: 'COMMIT with fsync before each PUBACK; its Kafka is not there, all stays in the buffer',
-  async round(shape) {
-    await using agent = await agentOn(unreachable, shape.directory);
-    const before = await commitsOf(agent);
-    const measured = await generate(shape, agent.mqttPort, agent.pid);
-    const commits = (await commitsOf(agent)) - before;
-    // Commits were counted over the warm-up too: scale them to the measured part.
-    const part = measured.acknowledged / measured.acknowledgedInAll;
-    return figures(measured, shape, Math.round(commits * part));
-  },
+/** @param records over HTTP, so many in a request; 0: over MQTT */
+function alone(name: string, setting: string, records = 0): System {
+  return {
+    ...{ name, setting },
+    async round(shape) {
+      await using agent = await agentOn(unreachable, shape.directory);
+      const before = await commitsOf(agent);
+      const port = records > 0 ? agent.httpPort : agent.mqttPort;
+      const measured = await generate(shape, port, agent.pid, records);
+      const commits = (await commitsOf(agent)) - before;
+      // Commits were counted over the warm-up too: scale them to the measured part.
+      const part = measured.acknowledged / measured.acknowledgedInAll;
+      return figures(measured, shape, Math.round(commits * part));
+    },
+  };
+}
+
+const tidegateAlone = alone(
+  'tidegate',
+  'COMMIT with fsync before each PUBACK; its Kafka is not there, all stays in the buffer',
+);
+const oneInFlight: System = {
+  ...tidegateAlone,
+  name: 'mqtt',
+  setting: 'one QoS 1 message in flight on each connection',
+  round: (shape) => tidegateAlone.round({ ...shape, inFlight: 1 }),
 };
+const overHttp = 'REST Proxy version 2, one request in flight on each connection';
+const batch = 100;
 
 const mosquitto: System = {
   name: 'mosquitto',
@@ -177,6 +197,15 @@ export function workloads(): Workload[] {
       name: 'pipelined',
       about: 'devices that keep many QoS 1 messages in flight; ingest alone',
       systems: [tidegateAlone, mosquitto],
+    },
+    {
+      name: 'http',
+      about: 'services that wait for each answer, beside devices that do; ingest alone',
+      systems: [
+        oneInFlight,
+        alone('http', `${overHttp}, one record each`, 1),
+        alone('http batches', `${overHttp}, ${batch} records each`, batch),
+      ],
     },
     {
       name: 'endToEnd',

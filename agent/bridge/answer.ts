@@ -15,6 +15,8 @@ export interface Answer {
   readonly value: object | null;
   readonly type: string;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Behind `value`, as they come. */
+  readonly more?: AsyncIterator<readonly object[]>;
 }
 
 const statusMost = 599;
@@ -48,24 +50,56 @@ export function refused(refusal: BridgeRefusal, type: string): Answer {
 export async function writeAnswer(
   request: IncomingMessage,
   response: ServerResponse,
-  { status, value, type, headers = {} }: Answer,
+  { status, value, type, headers = {}, more }: Answer,
 ): Promise<void> {
   const several = Array.isArray(value) ? value : value === null ? [] : [value];
-  const body = several.map((one) => `${JSON.stringify(one)}\n`).join('');
-  const content = { 'content-type': type, 'content-length': Buffer.byteLength(body) };
+  const body = linesOf(several);
+  const length = more === undefined ? { 'content-length': Buffer.byteLength(body) } : {};
+  const content = { 'content-type': type, ...length };
   response.writeHead(status, {
     ...(value === null ? {} : content),
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
     ...headers,
     // What was not read to its end is not read any more.
-    ...(request.complete ? {} : { connection: 'close' }),
+    ...(request.complete || more !== undefined ? {} : { connection: 'close' }),
   });
-  const late = setTimeout(() => response.destroy(), httpRequestWithinMs);
-  response.once('close', () => clearTimeout(late));
-  response.write(body);
+  await written(response, body);
+  if (more !== undefined) await writeMore(response, more);
   if (!request.complete) await drained(request);
   response.end();
+}
+
+/** What breaks a stream is told last. */
+async function writeMore(
+  response: ServerResponse,
+  more: AsyncIterator<readonly object[]>,
+): Promise<void> {
+  try {
+    for (let next = await more.next(); next.done !== true; next = await more.next()) {
+      await written(response, linesOf(next.value));
+    }
+  } catch (error) {
+    if (!(error instanceof BridgeRefusal)) throw error;
+    await written(response, linesOf([refused(error, '').value ?? {}]));
+  }
+}
+
+function linesOf(values: readonly object[]): string {
+  return values.map((one) => `${JSON.stringify(one)}\n`).join('');
+}
+
+/** Resolves when there is room for more, or nobody reads. */
+async function written(response: ServerResponse, text: string): Promise<void> {
+  if (text === '' || response.closed || response.write(text)) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const late = setTimeout(() => response.destroy(), httpRequestWithinMs);
+  response.once('drain', resolve);
+  response.once('close', resolve);
+  await promise;
+  clearTimeout(late);
+  response.off('drain', resolve);
+  response.off('close', resolve);
 }
 
 /** What comes is thrown away for a moment. */

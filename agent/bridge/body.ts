@@ -1,7 +1,8 @@
 /**
- * A request's body, whole: read, decompressed, bounded. What is announced or turns out larger than
- * its bound is refused before it is held; so is what unpacks to a hundred times its length, and
- * what comes while the bodies in hand fill the budget of all requests, or its device's share.
+ * A request's body, whole or as it comes: read, decompressed, bounded. What is announced or turns
+ * out larger than its bound is refused before it is held; so is what unpacks to a hundred times its
+ * length, and what comes while the bodies in hand fill the budget of all requests, or its device's
+ * share.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Transform } from 'node:stream';
@@ -12,6 +13,7 @@ import {
   bridgeBodyBytes,
   bridgeRatioFloorBytes,
   bridgeRatioMost,
+  httpRequestWithinMs,
 } from '../bounds.ts';
 import { BridgeRefusal, retryAfter } from './answer.ts';
 
@@ -65,45 +67,57 @@ export class Lease {
     this.#taken += bytes;
   }
 
+  giveBack(): void {
+    this.#change(-this.#taken);
+    this.#taken = 0;
+  }
+
   giveBackLater(response: ServerResponse): void {
-    const giveBack = (): void => {
-      this.#change(-this.#taken);
-      this.#taken = 0;
-    };
-    if (response.closed) giveBack();
-    else response.once('close', giveBack);
+    if (response.closed) this.giveBack();
+    else response.once('close', () => this.giveBack());
   }
 }
 
-/** @throws BridgeRefusal 413, 415, 400 or 503 */
+/** The whole of it. @throws BridgeRefusal 413, 415, 400 or 503 */
 export async function readBody(request: IncomingMessage, lease: Lease): Promise<Buffer> {
   const announced = Number(request.headers['content-length'] ?? 0);
   if (announced > bridgeBodyBytes) throw tooLarge();
+  const late = setTimeout(() => request.destroy(), httpRequestWithinMs);
+  const parts: Buffer[] = [];
+  let length = 0;
+  try {
+    for await (const part of piecesOf(request)) {
+      length += part.length;
+      if (length > bridgeBodyBytes) throw tooLarge();
+      lease.take(part.length);
+      parts.push(part);
+    }
+    return Buffer.concat(parts);
+  } finally {
+    clearTimeout(late);
+  }
+}
+
+/** As it comes, decompressed. @throws BridgeRefusal 413, 415 or 400 */
+export async function* piecesOf(request: IncomingMessage): AsyncGenerator<Buffer> {
   const encoding = (request.headers['content-encoding'] ?? 'identity').trim().toLowerCase();
   if (!Object.hasOwn(decoders, encoding)) {
     const accepts = { 'accept-encoding': knownEncodings };
     throw new BridgeRefusal(415, `Content-Encoding ${encoding}: send ${knownEncodings}`, accepts);
   }
   const unpacker = decoders[encoding as keyof typeof decoders]?.() ?? null;
-  const body = new Gathered(lease);
   try {
     // Destroyed, it would take the socket along, and nobody would hear why.
-    const parts = request.iterator({ destroyOnReturn: false });
-    if (unpacker === null) for await (const part of parts) body.add(part as Buffer);
-    else await unpackInto(body, request, unpacker);
-    return body.whole();
+    if (unpacker === null) yield* request.iterator({ destroyOnReturn: false });
+    else yield* unpacked(request, unpacker);
   } catch (error) {
     if (error instanceof BridgeRefusal) throw error;
     throw new BridgeRefusal(400, `the body is no ${encoding}, or it broke off`);
   }
 }
 
-async function unpackInto(
-  body: Gathered,
-  request: IncomingMessage,
-  unpacker: Transform,
-): Promise<void> {
-  let sent = 0;
+async function* unpacked(request: IncomingMessage, unpacker: Transform): AsyncGenerator<Buffer> {
+  let [sent, length] = [0, 0];
   request.on('data', (chunk: Buffer) => {
     sent += chunk.length;
   });
@@ -113,38 +127,17 @@ async function unpackInto(
   request.once('close', broken);
   request.pipe(unpacker);
   try {
-    for await (const part of unpacker) {
-      body.add(part as Buffer);
-      if (body.length > bridgeRatioFloorBytes && body.length > sent * bridgeRatioMost) {
+    for await (const part of unpacker as AsyncIterable<Buffer>) {
+      length += part.length;
+      if (length > bridgeRatioFloorBytes && length > sent * bridgeRatioMost) {
         const message = `the body unpacks to more than ${bridgeRatioMost} times its length`;
         throw new BridgeRefusal(413, message);
       }
+      yield part;
     }
   } finally {
     request.off('close', broken);
     request.unpipe(unpacker);
-  }
-}
-
-class Gathered {
-  readonly #lease: Lease;
-  readonly #parts: Buffer[] = [];
-  length = 0;
-
-  constructor(lease: Lease) {
-    this.#lease = lease;
-  }
-
-  /** @throws BridgeRefusal 413, 503 */
-  add(part: Buffer): void {
-    if (this.length + part.length > bridgeBodyBytes) throw tooLarge();
-    this.#lease.take(part.length);
-    this.length += part.length;
-    this.#parts.push(part);
-  }
-
-  whole(): Buffer {
-    return Buffer.concat(this.#parts);
   }
 }
 

@@ -16,6 +16,7 @@
  * 415, 422, 429 and 503 with Retry-After.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Readable } from 'node:stream';
 import type { BridgeConfig } from '../config/types.ts';
 import type { Report } from '../events.ts';
 import type { MessageForm } from '../ingress/message-chunk.ts';
@@ -23,13 +24,14 @@ import type { Once } from '../ingress/request-keys.ts';
 import type { Judged } from '../ingress/request-source.ts';
 import { type Answer, BridgeRefusal, refused, retryAfter, writeAnswer } from './answer.ts';
 import { deviceOf, fingerprintOf, keyOf, nameOf } from './asking.ts';
-import { BodyBudget, type Lease, readBody } from './body.ts';
+import { BodyBudget, type Lease, piecesOf, readBody } from './body.ts';
 import { eventsOf, eventsPath } from './cloud-events.ts';
 import { parseExact } from './exact-json.ts';
 import { assertAllStored, assertSomeStored } from './outcomes.ts';
 import type { Published } from './published.ts';
 import { partitionOf, v2Answer, v2Format, v2Records, v2Type } from './rest-v2.ts';
-import { assertV3, concatenated, type V3Record, v3Answer, v3Record, v3Type } from './rest-v3.ts';
+import { assertV3, type V3Record, v3Type } from './rest-v3.ts';
+import { v3Stream } from './rest-v3-stream.ts';
 
 /** The agent, as the bridge needs it. */
 export interface Behind {
@@ -47,6 +49,10 @@ export type Publish = (
 const v2Path = /^\/topics\/([^/]+)(?:\/partitions\/(\d+))?$/;
 const v3Path = /^\/v3\/clusters\/([^/]+)\/topics\/([^/]+)\/records$/;
 const holdWaitMs = 5_000;
+const provisional = { 'tidegate-offsets': 'provisional' };
+const nothing = Buffer.alloc(0);
+/** A stream that brings nothing for so long is ended. */
+const streamIdleMs = 60_000;
 const noHeaders: readonly (readonly [string, string])[] = [];
 
 export function isBridgePath(path: string): boolean {
@@ -98,6 +104,14 @@ export class Bridge {
     await writeAnswer(request, response, answer);
   }
 
+  /** @throws BridgeRefusal 503 nothing can be stored now */
+  #publisher(): Publish {
+    const behind = this.#behind();
+    if (behind === null) throw unavailable('the agent is starting');
+    if (behind.holding === null) return behind.publish;
+    throw unavailable(`nothing is stored now (${behind.holding})`);
+  }
+
   async #answer(
     request: IncomingMessage,
     path: string,
@@ -108,17 +122,14 @@ export class Bridge {
     if (new URLSearchParams(request.url?.split('?', 2)[1]).has('wait')) {
       throw new BridgeRefusal(501, 'wait: an answer that waits for the upstream is not there yet');
     }
-    const behind = this.#behind();
-    if (behind === null) throw unavailable('the agent is starting');
-    const { publish, holding } = behind;
-    if (holding !== null) throw unavailable(`nothing is stored now (${holding})`);
+    this.#publisher();
     const [written = ''] = (request.headers['content-type'] ?? '').split(';', 1);
     const key = keyOf(request);
     const asked: Asked = {
       ...{ request, contentType: written.trim().toLowerCase(), lease },
       publish: async (messages, body) => {
         const once = key === null ? null : { key, fingerprint: fingerprintOf(request, body) };
-        return judgedOrRefusal(await publish(device, messages, once));
+        return judgedOrRefusal(await this.#publisher()(device, messages, once));
       },
     };
     if (path === eventsPath) return await serveEvents(asked);
@@ -135,26 +146,34 @@ async function serveV2(asked: Asked, topicName: string, inPath: string | null): 
   const partition = inPath === null ? null : partitionOf(Number(inPath), 'the partition');
   const bytes = await readBody(asked.request, asked.lease);
   const records = v2Records(parseExact(bytes), format, partition);
-  const forms = records.map((record) => formOf(topicName, record));
-  const judged = await asked.publish(forms, bytes);
+  const judged = await asked.publish(formsOf(topicName, records), bytes);
   assertSomeStored(topicName, judged);
   return v2Answer(records, judged);
 }
 
 async function serveV3(asked: Asked, cluster: string, topicName: string): Promise<Answer> {
-  assertV3(asked.contentType, cluster);
-  const bytes = await readBody(asked.request, asked.lease);
-  const records = concatenated(bytes).map(recordOrRefusal);
-  const good = records.filter((record): record is V3Record => !(record instanceof BridgeRefusal));
-  const [bad] = records.filter((record) => record instanceof BridgeRefusal);
-  // A client that looks at the status alone must not take it for stored.
-  if (good.length === 0 && bad !== undefined) throw bad;
-  const judged = await asked.publish(
-    good.map((record) => formOf(topicName, record)),
-    bytes,
-  );
-  assertSomeStored(topicName, judged);
-  return v3Answer({ cluster, topicName }, records, judged);
+  const { request, contentType, lease } = asked;
+  assertV3(contentType, cluster);
+  const place = { cluster, topicName };
+  if (request.headers['transfer-encoding'] === undefined) {
+    const whole = await readBody(request, lease);
+    const pieces = Readable.from([whole]);
+    const answers: object[] = [];
+    const publish = (records: readonly V3Record[]) =>
+      asked.publish(formsOf(topicName, records), whole);
+    for await (const some of v3Stream({ place, pieces, lease: null, publish }))
+      answers.push(...some);
+    return { status: 200, value: answers, type: v3Type, headers: provisional };
+  }
+  if (request.headers['idempotency-key'] !== undefined) {
+    throw new BridgeRefusal(422, 'Idempotency-Key: a streamed request has no end to be known by');
+  }
+  request.setTimeout(streamIdleMs, () => request.destroy());
+  const publish = (records: readonly V3Record[]) =>
+    asked.publish(formsOf(topicName, records), nothing);
+  const more = v3Stream({ place, pieces: piecesOf(request), lease, publish });
+  const first = await more.next();
+  return { status: 200, value: first.value ?? [], type: v3Type, headers: provisional, more };
 }
 
 /** HTTP binding, section 3: an answer has no body. */
@@ -177,13 +196,8 @@ function judgedOrRefusal(judged: readonly Judged[] | 'onItsWay' | 'other'): read
   return judged;
 }
 
-function recordOrRefusal(written: unknown): V3Record | BridgeRefusal {
-  try {
-    return v3Record(written);
-  } catch (error) {
-    if (error instanceof BridgeRefusal) return error;
-    throw error;
-  }
+function formsOf(topicName: string, records: readonly Published[]): MessageForm[] {
+  return records.map((record) => formOf(topicName, record));
 }
 
 function formOf(topicName: string, record: Published): MessageForm {

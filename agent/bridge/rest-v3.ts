@@ -6,15 +6,15 @@
  *       "key"?: { "type", "data" }, "value": { "type": BINARY | JSON | STRING, "data" } }
  *
  * One object, or several one behind another (concatenated JSON); the answer has an object for each,
- * in their order, with an `error_code` of its own, 200 for what is on this gateway's disk. CLUSTER
- * is not looked at: a route decides the upstream. Partition and offset are provisional, as in
+ * in their order, with an `error_code` of its own, 200 for what is on this gateway's disk. They are
+ * stored and answered as they come, so that a request may stay open (rest-v3-stream.ts). CLUSTER is
+ * not looked at: a route decides the upstream. Partition and offset are provisional, as in
  * version 2.
  */
-import { bridgeRecordsMax } from '../bounds.ts';
 import type { Judged } from '../ingress/request-source.ts';
-import { type Answer, BridgeRefusal, retryAfter } from './answer.ts';
+import { BridgeRefusal } from './answer.ts';
 import { base64Of } from './base64.ts';
-import { isObject, jsonBytes, parseExact } from './exact-json.ts';
+import { isObject, jsonBytes } from './exact-json.ts';
 import type { Published } from './published.ts';
 import { partitionOf } from './rest-v2.ts';
 
@@ -23,8 +23,6 @@ const typeShape = /^application\/json$/;
 /** Any will do; every record's answer repeats it. */
 const clusterShape = /^[A-Za-z0-9._-]{1,64}$/;
 const rfc3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/i;
-const [quote, backslash, open, close] = [0x22, 0x5c, 0x7b, 0x7d];
-const blank = new Set([0x20, 0x09, 0x0a, 0x0d]);
 const statuses = {
   passed: 40401,
   dropped: 429,
@@ -43,42 +41,6 @@ export function assertV3(contentType: string, cluster: string): void {
   }
   if (typeShape.test(contentType)) return;
   throw new BridgeRefusal(415, `Content-Type ${contentType || '(none)'}: send application/json`);
-}
-
-/** Objects one behind another. @throws BridgeRefusal 400 */
-export function concatenated(bytes: Buffer): unknown[] {
-  const found: unknown[] = [];
-  let from = 0;
-  while (from < bytes.length) {
-    if (blank.has(bytes[from] ?? 0)) {
-      from += 1;
-      continue;
-    }
-    const end = endOfObject(bytes, from);
-    found.push(parseExact(bytes.subarray(from, end)));
-    if (found.length > bridgeRecordsMax) {
-      throw new BridgeRefusal(422, `at most ${bridgeRecordsMax} records in a request`);
-    }
-    from = end;
-  }
-  if (found.length === 0) throw new BridgeRefusal(400, 'the body is empty: send a record');
-  return found;
-}
-
-function endOfObject(bytes: Buffer, from: number): number {
-  if (bytes[from] !== open) throw new BridgeRefusal(400, `byte ${from} begins no object`);
-  let depth = 0;
-  let inString = false;
-  for (let at = from; at < bytes.length; at++) {
-    const byte = bytes[at];
-    if (inString) {
-      if (byte === backslash) at += 1;
-      else if (byte === quote) inString = false;
-    } else if (byte === quote) inString = true;
-    else if (byte === open) depth += 1;
-    else if (byte === close && --depth === 0) return at + 1;
-  }
-  throw new BridgeRefusal(400, `the object that begins at byte ${from} does not end`);
 }
 
 /** @throws BridgeRefusal 422 */
@@ -143,21 +105,18 @@ export interface V3Place {
 }
 
 /** One object a record. @param records or, in the place of one, why it is refused */
-export function v3Answer(
+export function v3Answers(
   place: V3Place,
   records: readonly (V3Record | BridgeRefusal)[],
   judged: readonly Judged[],
-): Answer {
+): object[] {
   const left = [...judged];
-  const objects = records.map((record) => {
+  return records.map((record) => {
     if (record instanceof BridgeRefusal) {
       return { error_code: record.errorCode, message: record.message };
     }
     return told(place, record, left.shift() ?? { outcome: 'unavailable' });
   });
-  const wait = Math.max(0, ...judged.map((one) => (one.outcome === 'limited' ? one.waitMs : 0)));
-  const headers = { 'tidegate-offsets': 'provisional', ...(wait > 0 ? retryAfter(wait) : {}) };
-  return { status: 200, value: objects, type: v3Type, headers };
 }
 
 function told({ cluster, topicName }: V3Place, record: V3Record, judged: Judged): object {

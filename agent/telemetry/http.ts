@@ -16,12 +16,7 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
-import {
-  httpConnectionsMax,
-  httpHeaderBytes,
-  httpHeadersWithinMs,
-  httpRequestWithinMs,
-} from '../bounds.ts';
+import { httpConnectionsMax, httpHeaderBytes, httpHeadersWithinMs } from '../bounds.ts';
 import { messageOf, TidegateError } from '../errors.ts';
 import { expositionContentType } from './exposition.ts';
 import { answerDead, type DeadAction, type DeadLetters } from './http-dead.ts';
@@ -70,7 +65,8 @@ export async function openHttp(
 ): Promise<HttpPort> {
   const server = createServer({
     headersTimeout: httpHeadersWithinMs,
-    requestTimeout: httpRequestWithinMs,
+    // Bodies are the bridge's, and it bounds their time itself: a stream may stay open.
+    requestTimeout: 0,
     connectionsCheckingInterval: checkEveryMs,
     maxHeaderSize: httpHeaderBytes,
   });

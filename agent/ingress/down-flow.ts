@@ -7,6 +7,7 @@
 import type { Duplex } from 'node:stream';
 import { lookedBytes } from '../bounds.ts';
 import { type AckType, ackTypes } from './ack-queue.ts';
+import { PlainSource } from './plain-source.ts';
 import type { CapturedFrame, Path, Phase, Served, Source } from './source.ts';
 
 const unbounded = 0x7fffffff;
@@ -40,7 +41,7 @@ export interface DownCalls {
   delivered(publish: Uint8Array): void;
 }
 
-export class DownFlow implements Source {
+export class DownFlow extends PlainSource implements Source {
   readonly #device: Duplex;
   readonly #path: Path;
   readonly #calls: DownCalls;
@@ -59,18 +60,11 @@ export class DownFlow implements Source {
   readonly client: Uint8Array = nothing;
   readonly deviceName = '';
   readonly phase: Phase = 'down';
-  readonly maxPacketBytes = 0;
-  readonly aliasName = null;
-  readonly aliasMaximum = 0;
-  readonly seen = null;
-  readonly allowGroups = null;
-  readonly copiesAll = false;
   readonly deviceRule = 0;
-  readonly authenticates = false;
-  readonly sessionEnds = false;
   version = 0;
 
   constructor(device: Duplex, path: Path, calls: DownCalls) {
+    super();
     this.#device = device;
     this.#path = path;
     this.#calls = calls;
@@ -121,7 +115,7 @@ export class DownFlow implements Source {
     this.#write(bytes);
   }
 
-  passed(packetType: number, start: number, end: number, packetId: number): void {
+  override passed(packetType: number, start: number, end: number, packetId: number): void {
     if (packetType === disconnectType) this.#calls.disconnected();
     if (packetType === authType) this.#calls.authenticating();
     if (packetType === publishType) this.#calls.delivered(this.#chunk.subarray(start, end));
@@ -178,7 +172,6 @@ export class DownFlow implements Source {
     return true;
   }
 
-  connect(_start: number, _end: number): void {}
   published(_frame: CapturedFrame): void {}
   captured(_frame: CapturedFrame): void {}
   committed(_commit: number): void {}

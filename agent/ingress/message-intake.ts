@@ -10,6 +10,7 @@
  */
 import type { Report } from '../events.ts';
 import { MessageChunk, type MessageForm, messageBytes, stringBytesMost } from './message-chunk.ts';
+import { PlainSource } from './plain-source.ts';
 import type { CapturedFrame, Path, Phase, Served, Source, Taken } from './source.ts';
 
 const unbounded = 0x7fffffff;
@@ -49,7 +50,7 @@ interface Waiting<M> {
   readonly bytes: number;
 }
 
-export class MessageIntake<M> implements Source {
+export class MessageIntake<M> extends PlainSource implements Source {
   readonly #parts: IntakeParts<M>;
   readonly #chunk = new MessageChunk();
   /** In the chunk, in order; then those behind it. */
@@ -68,17 +69,10 @@ export class MessageIntake<M> implements Source {
   readonly name: Uint8Array;
   readonly client: Uint8Array = nothing;
   readonly deviceName: string;
-  readonly maxPacketBytes = 0;
-  readonly aliasName = null;
-  readonly aliasMaximum = 0;
-  readonly seen = null;
-  readonly allowGroups = null;
-  readonly copiesAll = false;
-  readonly authenticates = false;
-  readonly sessionEnds = false;
   readonly deviceRule: number;
 
   constructor(parts: IntakeParts<M>) {
+    super();
     this.#parts = parts;
     this.name = parts.deviceName;
     this.deviceName = parts.name;
@@ -218,9 +212,6 @@ export class MessageIntake<M> implements Source {
     this.#owed.push({ message, outcome: 'refused', commit: -1, frame: 0 });
     if (!this.#taking) queueMicrotask(() => this.#settle(-1));
   }
-
-  connect(_start: number, _end: number): void {}
-  passed(_type: number, _start: number, _end: number, _packetId: number): void {}
 
   /** No route wants it. */
   published(_frame: CapturedFrame): void {

@@ -17,6 +17,7 @@ import {
   messageBytes,
   stringBytesMost,
 } from './message-chunk.ts';
+import { PlainSource } from './plain-source.ts';
 import type { CapturedFrame, Path, Phase, Served, Source, Taken } from './source.ts';
 
 const unbounded = 0x7fffffff;
@@ -54,7 +55,7 @@ export interface RequestParts {
   readonly storedWithinMs: number;
 }
 
-export class RequestSource implements Source {
+export class RequestSource extends PlainSource implements Source {
   readonly #parts: RequestParts;
   readonly #chunk: MessageChunk;
   #messages: readonly MessageForm[];
@@ -74,14 +75,6 @@ export class RequestSource implements Source {
   readonly name: Uint8Array;
   readonly client: Uint8Array = nothing;
   readonly deviceName: string;
-  readonly maxPacketBytes = 0;
-  readonly aliasName = null;
-  readonly aliasMaximum = 0;
-  readonly seen = null;
-  readonly allowGroups = null;
-  readonly copiesAll = false;
-  readonly authenticates = false;
-  readonly sessionEnds = false;
   readonly deviceRule = 0;
 
   /** @param chunk shared by all requests: nothing of one stays in it */
@@ -92,6 +85,7 @@ export class RequestSource implements Source {
     messages: readonly MessageForm[],
     key: RequestKey | null,
   ) {
+    super();
     this.#key = key;
     this.#parts = parts;
     this.#chunk = chunk;
@@ -195,9 +189,6 @@ export class RequestSource implements Source {
     this.#commit = this.#parts.path.openCommit;
     this.#judged.push({ outcome: 'stored', frame: this.#frame++ });
   }
-
-  connect(_start: number, _end: number): void {}
-  passed(_type: number, _start: number, _end: number, _packetId: number): void {}
 
   committed(commit: number): void {
     if (commit < this.#commit) return;

@@ -3,6 +3,7 @@
  * like every PUBLISH (routes, limits, commit); `taken` is called in the turn in which the frame is
  * in the open batch, so that what the caller records then is in the same commit.
  */
+import { PlainSource } from './plain-source.ts';
 import type { CapturedFrame, Path, Phase, Served, Source } from './source.ts';
 
 const oneFrame = 1;
@@ -13,7 +14,7 @@ export interface Deceased {
   readonly version: number;
 }
 
-export class WillSource implements Source {
+export class WillSource extends PlainSource implements Source {
   readonly #path: Path;
   readonly #bytes: Buffer;
   readonly #taken: () => void;
@@ -21,18 +22,11 @@ export class WillSource implements Source {
   readonly client: Uint8Array;
   readonly version: number;
   readonly phase: Phase = 'open';
-  readonly maxPacketBytes = 0;
-  readonly aliasName = null;
-  readonly aliasMaximum = 0;
-  readonly seen = null;
-  readonly allowGroups = null;
-  readonly copiesAll = false;
   readonly deviceRule = 0;
-  readonly authenticates = false;
-  readonly sessionEnds = false;
   readonly deviceName: string;
 
   constructor(path: Path, deceased: Deceased, bytes: Buffer, taken: () => void) {
+    super();
     this.#path = path;
     this.#bytes = bytes;
     this.#taken = taken;
@@ -58,8 +52,6 @@ export class WillSource implements Source {
     }
   }
 
-  connect(_start: number, _end: number): void {}
-  passed(_type: number, _start: number, _end: number, _packetId: number): void {}
   published(_frame: CapturedFrame): void {}
   captured(_frame: CapturedFrame): void {}
   committed(_commit: number): void {}

@@ -12,7 +12,7 @@ import { Sessions } from '../../agent/ingress/sessions.ts';
 import { makeNatsSource } from '../../agent/nats-source-part.ts';
 import { Pipeline } from '../../agent/pipeline.ts';
 import type { SourcePart } from '../../agent/source-part.ts';
-import { HeldDisk } from './rig.ts';
+import { fullRoute, HeldDisk } from './rig.ts';
 
 const plain = { ca: null, certificate: null, key: null, serverName: null };
 
@@ -44,15 +44,7 @@ export class NatsRig {
     const { port, limits = [], held = false, gateway = 'rig', source = {} } = options;
     const disk = new HeldDisk(held, []);
     const core = new PathCore();
-    const route = {
-      name: 'plant',
-      from: 'plant/#',
-      to: [],
-      limits,
-      local: true,
-      maxBytes: null,
-      httpOnly: false,
-    };
+    const route = fullRoute({ name: 'plant', limits }, 0);
     core.installRoutes([route], [1]);
     const path = new Pipeline({
       ...{ core, buffer: disk, holds: new HoldQueue(), clock: systemClock(0) },

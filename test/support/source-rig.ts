@@ -14,7 +14,7 @@ import { MqttSource } from '../../agent/ingress/mqtt-source.ts';
 import { Sessions } from '../../agent/ingress/sessions.ts';
 import { connectMqtt } from '../../agent/mqtt-client.ts';
 import { Pipeline } from '../../agent/pipeline.ts';
-import { HeldDisk } from './rig.ts';
+import { fullRoute, HeldDisk } from './rig.ts';
 
 export interface SourceRigOptions {
   /** Of the broker. */
@@ -39,15 +39,7 @@ export class SourceRig {
     const { port, version = 5, qos = 2, keepAliveMs = 60_000, limits = [] } = options;
     this.disk = new HeldDisk(options.held ?? false, options.left ?? []);
     const core = new PathCore();
-    const route = {
-      name: 'plant',
-      from: 'plant/#',
-      to: [],
-      limits,
-      local: true,
-      maxBytes: null,
-      httpOnly: false,
-    };
+    const route = fullRoute({ name: 'plant', limits }, 0);
     core.installRoutes([route], [1]);
     this.path = new Pipeline({
       ...{ core, buffer: this.disk, holds: new HoldQueue(), clock: systemClock(0) },

@@ -20,6 +20,8 @@ Installs, upgrades, downgrades, removes and purges the .deb in a Debian that boo
 Options:
   --suite <name>  bookworm (the whole life, with a power cut) or trixie (a shorter one); both
   --deb <file>    test this package instead of one built from this tree
+  --cut <how>     the power cut: kill (the guest at once), or replay (and what it had written but
+                  not flushed is lost in part; some runs cannot be replayed, and end with an error)
   --json          what was seen, as JSON, for programs
   --help          this help
 
@@ -47,6 +49,7 @@ async function main(): Promise<number> {
     options: {
       suite: { type: 'string' },
       deb: { type: 'string' },
+      cut: { type: 'string', default: 'kill' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
@@ -61,7 +64,8 @@ async function main(): Promise<number> {
   let isWell = true;
   for (const suite of suites) {
     const kind = suite === 'bookworm' ? 'life' : 'newer';
-    const life = await live({ suite, kind, seed: seedOfRun(), deb: values.deb ?? null, say });
+    const cut = values.cut === 'replay' ? 'replay' : 'kill';
+    const life = await live({ suite, kind, seed: seedOfRun(), deb: values.deb ?? null, cut, say });
     const missing = unseen(life, kind === 'life' ? ['life', 'after'] : ['newer']);
     const { checks, figures, power } = life;
     const told = { suite, unseen: missing, checks: [...checks.values()], figures, power };

@@ -7,7 +7,8 @@
  * notes every write and every flush in order (the format of the kernel's dm-log-writes). After the
  * kill the disk is made again from the image, as a cut between two flushes leaves it: all writes up
  * to the one flush, and of those behind it a random part, in place of a disk's own volatile cache.
- * Nothing may rely on more than that.
+ * Nothing may rely on more than that. Some logs cannot be read to their end (a hole where an entry
+ * should begin, cause unknown): such a run ends with an error and says nothing of the package.
  *
  *   log: superblock | entry (sector, sectors, flags, length; one sector) data … | entry …
  */

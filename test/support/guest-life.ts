@@ -2,8 +2,8 @@
  * A scenario in a guest, from nothing to its reports: image, packages, disks, one boot or two with
  * a power cut between them. What the guest told is gathered by the names of test/guest/promises.ts.
  *
- *   life:   boot `life` on a watched disk → it tells that all is done, and goes on publishing
- *           → the power goes → the disk as the cut left it → boot `after`
+ *   life:   boot `life` → it tells that all is done, and goes on publishing → the power goes
+ *           → (replay: the disk as such a cut leaves it) → boot `after`
  *   newer:  boot `newer`
  *
  * The host adds the one promise that no guest can tell: that what it had told as acknowledged when
@@ -33,6 +33,11 @@ export interface LifeSetup {
   readonly seed: number;
   /** A .deb to test; null: one built from this tree. */
   readonly deb: string | null;
+  /**
+   * How the power goes. `kill`: what the guest had not written is gone. `replay`: of what it had
+   * written and not flushed a part is gone as well, as with a disk's volatile cache.
+   */
+  readonly cut: 'kill' | 'replay';
   readonly say: (line: string) => void;
 }
 
@@ -45,7 +50,8 @@ export interface Life {
   readonly boots: Readonly<Partial<Record<Part, Booted & { readonly console: string }>>>;
   /** Parts that told that they are done. */
   readonly whole: ReadonlySet<Part>;
-  readonly power: { readonly cut: PowerCut; readonly ledger: PowerLedger } | null;
+  /** `cut`: of a replay. */
+  readonly power: { readonly cut: PowerCut | null; readonly ledger: PowerLedger } | null;
 }
 
 export interface PowerLedger {
@@ -77,10 +83,10 @@ class Run {
   cutAfter = 0;
   readonly #setup: LifeSetup;
   readonly #folder: string;
-  readonly #writeLog: string;
+  readonly #writeLog: string | null;
   #afterEnd: number | null = null;
 
-  constructor(setup: LifeSetup, folder: string, writeLog: string) {
+  constructor(setup: LifeSetup, folder: string, writeLog: string | null) {
     this.#setup = setup;
     this.#folder = folder;
     this.#writeLog = writeLog;
@@ -113,8 +119,8 @@ class Run {
   }
 
   /**
-   * Only the last load counts towards the moment of the cut. The guest lives a little longer, which
-   * is then forgotten: the disk may be left anywhere behind that moment (`replay`).
+   * Only the last load counts towards the moment of the cut. For a replay the guest lives a little
+   * longer, which is then forgotten: the disk may be left anywhere behind that moment.
    */
   #followAcknowledged(upTo: Acknowledged, guest: Guest): void {
     const sum = Object.values(upTo).reduce((all, one) => all + one, 0);
@@ -123,9 +129,14 @@ class Run {
     if (this.cutAfter === 0) {
       this.acknowledged = upTo;
       if (sinceEnd < acknowledgedBeforeTheCut) return;
+      if (this.#writeLog === null) {
+        guest.kill();
+        return;
+      }
       this.cutAfter = statSync(this.#writeLog).size;
     }
-    if (statSync(this.#writeLog).size >= this.cutAfter + writtenBehindTheCut) guest.kill();
+    const written = this.#writeLog === null ? 0 : statSync(this.#writeLog).size;
+    if (written >= this.cutAfter + writtenBehindTheCut) guest.kill();
   }
 }
 
@@ -183,7 +194,7 @@ export async function live(setup: LifeSetup): Promise<Life> {
     const packing = performance.now();
     const tools = toolsOf(folder, setup);
     say(`packages and tools: ${seconds(packing)}`);
-    const writeLog = join(folder, 'writes.log');
+    const writeLog = setup.cut === 'replay' ? join(folder, 'writes.log') : null;
     const run = new Run(setup, folder, writeLog);
     const disk = join(folder, 'disk.img');
     const fresh = (): void => void copyDisk(image.disk, disk);
@@ -194,14 +205,16 @@ export async function live(setup: LifeSetup): Promise<Life> {
     else {
       const begin = (): void => {
         fresh();
-        writeFileSync(writeLog, '');
+        if (writeLog !== null) writeFileSync(writeLog, '');
       };
       begin();
-      await run.boot('life', { image, disk, tools, writeLog }, begin);
+      const watched = writeLog === null ? {} : { writeLog };
+      await run.boot('life', { image, disk, tools, ...watched }, begin);
       say(`life: ${seconds(began)}`);
       if (run.boots.life?.ending === 'killed') {
-        fresh();
-        const cut = replay(writeLog, disk, run.cutAfter, randomFrom(setup.seed));
+        const random = randomFrom(setup.seed);
+        if (writeLog !== null) fresh();
+        const cut = writeLog === null ? null : replay(writeLog, disk, run.cutAfter, random);
         say(`power cut: ${JSON.stringify(cut)}`);
         await run.boot('after', { image, disk, tools }, () => {
           throw new Error('the guest did not start after the power cut');

@@ -12,7 +12,7 @@ const livesWithinMs = 2_400_000;
 
 /** Declares the tests. @returns what gives the life, once they run */
 export function tellPromises(
-  setup: Pick<LifeSetup, 'suite' | 'kind'>,
+  setup: Pick<LifeSetup, 'suite' | 'kind' | 'cut'>,
   parts: readonly Part[],
 ): () => Life {
   let told: Life | undefined;

@@ -2,9 +2,10 @@
  * Rows leave the log here and nowhere else: trimmed (every lane has passed them), or evicted (room
  * or age asked for it under `dropOldest`, and the lanes that had not passed them are moved on).
  *
- * The newest segment always stays: it carries the sequence and frame number the next one follows
- * on, which saves a page a commit to keep them elsewhere. Each step is bounded in rows and in
- * bytes, because freeing a body walks its chain of pages, and commits wait meanwhile.
+ * The newest segment stays: it carries the sequence and frame number the next one follows on, which
+ * saves a page a commit to keep them elsewhere. Where room is made of it too, `meta` has them. Each
+ * step is bounded in rows and in bytes, because freeing a body walks its chain of pages, and
+ * commits wait meanwhile.
  */
 import { trimSegmentsPerCommit } from '../bounds.ts';
 import type { Capacity } from './capacity.ts';
@@ -46,7 +47,14 @@ export function evictForRoom(work: Work, capacity: Capacity, bodyBytes: number):
     if (heads.length === 0) break;
     evict(work, heads, sum);
   }
+  if (work.state.segments === 0) keepPlace(work);
   return sum;
+}
+
+/** What makes room need not bring a segment (a change of sessions): no row carries the numbers. */
+function keepPlace({ sql, state }: Work): void {
+  sql.putMeta('nextSequence', String(state.nextSequence));
+  sql.putMeta('nextFrame', String(state.nextFrame));
 }
 
 /** Evicts what has lived longer than `buffer.age`; the newest row stays, but is passed. */

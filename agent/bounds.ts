@@ -253,7 +253,6 @@ export const logKindsMax = 512;
 /** The log waits in memory at most this much when its reader is slow; then lines are lost. */
 export const logBacklogBytes = 4 * MIB;
 
-/** The local HTTP port: what a client may take, and how long. */
 /** Services that the bridge knows by a token. */
 export const bridgeClientsMax = 256;
 /** A request's body, after decompression (JSON takes some times its bytes); records in it. */
@@ -271,6 +270,7 @@ export const requestKeysMax = 10_000;
 export const requestKeysOfDeviceMax = 2_000;
 /** What is not on disk by then is answered 503; it may be stored all the same. */
 export const bridgeStoredWithinMs = 10_000;
+/** The local HTTP port: what a client may take, and how long. */
 export const httpConnectionsMax = 64;
 export const httpHeaderBytes = 8 * KIB;
 export const httpHeadersWithinMs = 5_000;

@@ -15,7 +15,7 @@ import { bridgeRecordsMax } from '../bounds.ts';
 import type { MessageForm } from '../ingress/message-chunk.ts';
 import { BridgeRefusal } from './answer.ts';
 import { base64Of } from './base64.ts';
-import { isObject, jsonBytes, parseExact } from './exact-json.ts';
+import { isObject, jsonBytes, parseExact, utf8 } from './exact-json.ts';
 
 export const eventsPath = '/events';
 const structuredType = 'application/cloudevents+json';
@@ -34,7 +34,6 @@ const controlCharacter = /\p{Cc}/u;
 const rfc3339 = /^(\d{4})-(\d\d)-(\d\d)[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/;
 /** RFC 2046 by way of RFC 9110, 8.3: what JSON Format 3.1 calls JSON. */
 const jsonType = /^[^/;\s]+\/(?:[^;\s]*\+)?json(?:\s*;.*)?$/i;
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const hexByte = /%([0-9a-fA-F]{2})/g;
 const hexadecimal = 16;
 

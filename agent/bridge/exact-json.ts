@@ -30,7 +30,8 @@ export function parseExact(bytes: Buffer): unknown {
   }
 }
 
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+/** Throws at what is none; a byte order mark is text. */
+export const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 function decode(bytes: Buffer): string {
   try {

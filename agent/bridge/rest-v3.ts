@@ -14,7 +14,7 @@
 import type { Judged } from '../ingress/request-source.ts';
 import { BridgeRefusal } from './answer.ts';
 import { base64Of } from './base64.ts';
-import { isObject, jsonBytes } from './exact-json.ts';
+import { isObject, jsonBytes, utf8 } from './exact-json.ts';
 import type { Published } from './published.ts';
 import { partitionOf } from './rest-v2.ts';
 
@@ -78,8 +78,6 @@ function timestampOf(written: unknown): number | null {
   }
   return ms;
 }
-
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 function headersOf(written: unknown): [string, string][] {
   if (written === undefined || written === null) return [];

@@ -21,7 +21,7 @@ const partitionNone = -1;
 const userProperty = 0x26;
 /** Identifier and two lengths. */
 const propertyFixedBytes = 5;
-export const stringBytesMost = 65_535;
+const stringBytesMost = 65_535;
 
 export interface MessageForm {
   readonly topicName: string;
@@ -123,4 +123,16 @@ export function messageBytes(message: MessageForm): number {
     bytes += propertyFixedBytes + Buffer.byteLength(name) + Buffer.byteLength(value);
   }
   return bytes + payload.length + (key?.length ?? 0);
+}
+
+/**
+ * Whether two bytes of length cannot say one of its texts.
+ * @param bytes `messageBytes` of it
+ */
+export function hasLongText(message: MessageForm, bytes: number): boolean {
+  if (bytes <= stringBytesMost) return false;
+  const { topicName, eventId, headers, key } = message;
+  const texts = [topicName, eventId, ...headers.flat()];
+  const isLong = (text: string): boolean => Buffer.byteLength(text) > stringBytesMost;
+  return texts.some(isLong) || (key?.length ?? 0) > stringBytesMost;
 }

@@ -9,7 +9,7 @@
  * `messages` and `bytes`, and a source that a limit or the disk holds takes nothing meanwhile.
  */
 import type { Report } from '../events.ts';
-import { MessageChunk, type MessageForm, messageBytes, stringBytesMost } from './message-chunk.ts';
+import { hasLongText, MessageChunk, type MessageForm, messageBytes } from './message-chunk.ts';
 import { PlainSource } from './plain-source.ts';
 import type { CapturedFrame, Path, Phase, Served, Source, Taken } from './source.ts';
 
@@ -114,8 +114,7 @@ export class MessageIntake<M> extends PlainSource implements Source {
   push(message: M): void {
     const form = this.#parts.form(message);
     const bytes = messageBytes(form);
-    const isTooLong = bytes > stringBytesMost && hasLongText(form);
-    if (bytes > this.#parts.maxMessageBytes || isTooLong) {
+    if (bytes > this.#parts.maxMessageBytes || hasLongText(form, bytes)) {
       this.#refuse(message, form, `messageTooLarge (${bytes} bytes)`);
       return;
     }
@@ -250,9 +249,4 @@ export class MessageIntake<M> extends PlainSource implements Source {
     this.#owed.splice(0, settled);
     this.#parts.progress();
   }
-}
-
-function hasLongText({ topicName, eventId, headers }: MessageForm): boolean {
-  const texts = [topicName, eventId, ...headers.flat()];
-  return texts.some((text) => Buffer.byteLength(text) > stringBytesMost);
 }

@@ -11,12 +11,7 @@
 
 import type { SessionChange } from '../buffer/protocol.ts';
 import type { Report } from '../events.ts';
-import {
-  type MessageChunk,
-  type MessageForm,
-  messageBytes,
-  stringBytesMost,
-} from './message-chunk.ts';
+import { hasLongText, type MessageChunk, type MessageForm, messageBytes } from './message-chunk.ts';
 import { PlainSource } from './plain-source.ts';
 import type { CapturedFrame, Path, Phase, Served, Source, Taken } from './source.ts';
 
@@ -225,13 +220,9 @@ export class RequestSource extends PlainSource implements Source {
 
 /** What the core would refuse, or two bytes of length could not say. */
 function whatIsWrong(message: MessageForm, bytes: number, most: number): string | null {
-  const { topicName, eventId, headers, key } = message;
+  const { topicName } = message;
   if (topicName === '') return 'topicNameEmpty';
   if (notInTopicName.test(topicName)) return 'topicNameWildcard or NUL';
   if (bytes > most) return `messageTooLarge (${bytes} bytes)`;
-  if (bytes <= stringBytesMost) return null;
-  const texts = [topicName, eventId, ...headers.flat()];
-  const isLong = (text: string): boolean => Buffer.byteLength(text) > stringBytesMost;
-  if (!texts.some(isLong) && (key?.length ?? 0) <= stringBytesMost) return null;
-  return 'messageTooLarge (a text of more than 65535 bytes)';
+  return hasLongText(message, bytes) ? 'messageTooLarge (a text of more than 65535 bytes)' : null;
 }
